@@ -1,0 +1,122 @@
+"""The library: run a manifest from Python, and go through the results. The command line does no more.
+
+Nothing here reads the environment: pass `keys=os.environ` (or any mapping of variable to secret).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from batchgen.batch import RunOptions, default_workspace, run_batch
+from batchgen.ledger.reader import Reader
+from batchgen.ledger.records import Filter, JobRecord
+from batchgen.manifest.load import Manifest, open_manifest
+from batchgen.model import END_STATES, JobState, OnUnknown
+from batchgen.sinks import NullSink, Report
+from batchgen.stop import StopSignal
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run. `async for job in result` goes through every job of the batch, in manifest order."""
+
+    report: Report
+    workspace: Path
+
+    @property
+    def exit_code(self) -> int:
+        """What `batchgen run` would have exited with: 0 when every job is done."""
+        return self.report.exit_code
+
+    async def __aiter__(self) -> AsyncIterator[JobRecord]:
+        async with Reader.open(self.workspace) as reader:
+            async for record in reader.jobs(Filter()):
+                yield record
+
+
+class Options(TypedDict, total=False):
+    """How a manifest is run from Python; the names are those of the command line's options.
+
+    `keys` maps environment variable names to secrets. `provider` and `model` replace those of
+    every job. `concurrency` is requests at once per provider. `download=False` leaves the images
+    where they are, for `batchgen fetch`. `stop` lets another task drain or abort the run.
+    """
+
+    workspace: str | Path
+    provider: str
+    model: str
+    concurrency: int
+    limit: int
+    id_glob: str
+    on_unknown: OnUnknown
+    download: bool
+    keys: Mapping[str, str]
+    stop: StopSignal
+
+
+async def run(manifest: str | Path, **options: Unpack[Options]) -> Result:
+    """Run a manifest until every job is at an end state, and return how it went.
+
+    Running again does only what is not finished. Raises `ManifestError` or `UsageError` before
+    anything is sent, and `WorkspaceError` when another run holds the workspace or its disk is full.
+    """
+    opened, chosen = _open(manifest, options)
+    report = await run_batch(opened, chosen)
+    return Result(report, chosen.workspace)
+
+
+async def iterate(manifest: str | Path, **options: Unpack[Options]) -> AsyncGenerator[JobRecord, None]:
+    """Run a manifest and yield each job when it reaches an end state, as it happens.
+
+    Jobs that were at an end state before this run are not yielded. Leaving the loop early stops
+    the run as a second Ctrl-C would: what is in flight is recorded as unknown. Raises as `run`.
+    """
+    opened, chosen = _open(manifest, options)
+    ended: asyncio.Queue[str | None] = asyncio.Queue()
+    run_task = asyncio.create_task(run_batch(opened, replace(chosen, sink=_EndSink(ended))))
+    run_task.add_done_callback(lambda _: ended.put_nowait(None))
+    try:
+        while (job_id := await ended.get()) is not None:
+            async with Reader.open(chosen.workspace) as reader:
+                record = await reader.job(job_id)
+            if record is not None:
+                yield record
+    finally:
+        if not run_task.done():
+            chosen.stop.abort()
+        await run_task
+
+
+def _open(manifest: str | Path, options: Options) -> tuple[Manifest, RunOptions]:
+    path = Path(manifest)
+    opened = open_manifest(path, provider=options.get("provider"), model=options.get("model"))
+    # All mistakes are found before a workspace is made.
+    opened.check()
+    workspace = options.get("workspace")
+    chosen = RunOptions(
+        workspace=Path(workspace) if workspace else default_workspace(path),
+        concurrency=options.get("concurrency"),
+        limit=options.get("limit"),
+        id_glob=options.get("id_glob"),
+        on_unknown=options.get("on_unknown"),
+        download=options.get("download", True),
+        keys=options.get("keys", {}),
+        stop=options.get("stop") or StopSignal(),
+    )
+    return opened, chosen
+
+
+class _EndSink(NullSink):
+    """Passes on the ids of the jobs that reach an end state."""
+
+    def __init__(self, ended: asyncio.Queue[str | None]) -> None:
+        self._ended = ended
+
+    def moved(self, job_id: str, old: JobState, new: JobState) -> None:
+        """A job came to its end."""
+        if new in END_STATES:
+            self._ended.put_nowait(job_id)

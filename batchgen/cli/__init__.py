@@ -1,0 +1,108 @@
+"""The command line: which commands there are, and how every failure becomes a line and an exit code.
+
+A command is imported when it is called, so that `--help` and `status` start at once. Only this
+package prints, exits and reads the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from batchgen.errors import UserError, WorkspaceError
+
+COMMANDS: Mapping[str, str] = {
+    "run": "Generate every image of a manifest; run again to continue.",
+    "plan": "Say what `run` would do, and send nothing.",
+    "status": "Counts by state, cost, traffic, links that die soon.",
+    "jobs": "One line a job, all of them or some.",
+    "retry": "Put jobs that ended back to pending.",
+    "fetch": "Download what is generated and not on disk.",
+    "verify": "Compare ledger, files and hashes.",
+    "providers": "The provider profiles and what they take.",
+    "simulate": "A simulated provider on this machine, with faults on request.",
+    "init": "Write a commented starter manifest.",
+    "schema": "The JSON Schema of a manifest, for editors.",
+}
+"""Every command is the `command` of the module of its name."""
+
+CRASHED = 4
+"""Exit code after an error of our own: like a workspace that can't be used, it wants a person to look."""
+
+INTERRUPTED = 130
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+
+class _Commands(click.Group):
+    """Imports a command when it is wanted, and turns errors into exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"batchgen.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args[0] not in COMMANDS and not args[0].startswith("-") and near:
+            raise click.UsageError(f"No such command {args[0]!r}, did you mean {near[0]!r}?", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:  # click's own signature
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except (Exception, KeyboardInterrupt) as error:  # the last place that can name an exit code
+            ctx.exit(_exit_code(error))
+
+
+def _exit_code(error: BaseException) -> int:
+    """Say what went wrong on stderr. A broken pipe is left to click, which ends without a word."""
+    while isinstance(error, BaseExceptionGroup):  # what a task group makes of the first failure
+        error = error.exceptions[0]
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, UserError | WorkspaceError):
+        click.echo(str(error), err=True)
+        return error.exit_code
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        raise error
+    if isinstance(error, OSError) and error.errno in _DISK_FULL:
+        click.echo(f"the workspace can't be used: {error}", err=True)
+        return WorkspaceError.exit_code
+    click.echo(own_error(error), err=True)
+    import traceback
+
+    click.echo("".join(traceback.format_exception(error)), err=True)
+    return CRASHED
+
+
+def own_error(error: BaseException) -> str:
+    """The line for a mistake of ours: what the user needs to know is that nothing is lost."""
+    return f"batchgen stopped on an error of its own: {error!r}; the ledger is whole, run again"
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="batchgen")
+def main() -> None:
+    """Batch image generation: every image you paid for on disk, none paid for twice.
+
+    Begin with `batchgen init`, look with `batchgen plan jobs.yaml`, then `batchgen run jobs.yaml`.
+    """

@@ -1,0 +1,75 @@
+"""`batchgen fetch`: downloads only; what it does can cost nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from batchgen.batch import FetchOptions, fetch_batch
+from batchgen.cli.durations import seconds
+from batchgen.cli.watching import interruptible, run_logged, summarise, watcher
+from batchgen.cli.workspaces import existing_workspace, workspace_argument
+from batchgen.model import OutputState
+from batchgen.progress import Tally, duration
+from batchgen.sinks import Report
+from batchgen.stop import StopSignal
+
+
+@click.command("fetch")
+@workspace_argument
+@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Downloads at once.")
+@click.option(
+    "--every",
+    callback=seconds,
+    metavar="TIME",
+    help="Try again every 10m (say) until nothing is outstanding.",
+)
+@click.option("--quiet", is_flag=True, help="No progress, only the summary and errors.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    place: Path,
+    folder: Path | None,
+    concurrency: int | None,
+    every: float | None,
+    quiet: bool,
+) -> None:
+    """Download what is generated and not yet on disk in WORKSPACE. Sends no generation request.
+
+    Exit codes: 0 nothing is outstanding; 1 some links died or brought no image; 3 some downloads
+    are still outstanding; 4 the workspace can't be used, by a run that is going on for one; 130
+    interrupted.
+    """
+    workspace = existing_workspace(place, folder)
+    stop = StopSignal()
+    watch = watcher(quiet)
+    options = FetchOptions(concurrency=concurrency, sink=watch, stop=stop)
+
+    async def work() -> Report:
+        with interruptible(stop, watch):
+            report = await fetch_batch(workspace, options)
+            while every is not None and _outstanding(report) and not stop.draining:
+                await _pause(every, stop, watch)
+                if not stop.draining:
+                    report = await fetch_batch(workspace, options)
+        click.echo(await summarise(workspace.name, report, workspace, None), err=True)
+        return report
+
+    ctx.exit(run_logged(workspace, (), work).exit_code)
+
+
+def _outstanding(report: Report) -> int:
+    return report.status.outputs.get(OutputState.REMOTE, 0)
+
+
+async def _pause(pause: float, stop: StopSignal, watch: Tally) -> None:
+    """Sleep, or wake at once when somebody wants to leave."""
+    watch.say(f"some downloads are outstanding; trying again in {duration(pause)}")
+    woken = asyncio.Event()
+    stop.listen(woken.set)
+    try:
+        await asyncio.wait_for(woken.wait(), pause)
+    except TimeoutError:
+        return

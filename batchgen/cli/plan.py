@@ -1,0 +1,38 @@
+"""`batchgen plan`: what `run` would do. Sends nothing and writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+
+from batchgen.answers import plan_answer
+from batchgen.cli.planning import make_plan, plan_text
+from batchgen.cli.workspaces import workspace_of, workspace_option
+from batchgen.manifest.load import open_manifest
+
+
+@click.command("plan")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@workspace_option
+@click.option("--provider", metavar="NAME", help="Send every job to this provider.")
+@click.option("--model", metavar="NAME", help="Use this model for every job.")
+@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Requests at once.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(
+    manifest: Path,
+    folder: Path | None,
+    provider: str | None,
+    model: str | None,
+    concurrency: int | None,
+    as_json: bool,
+) -> None:
+    """Say what `run` would do with MANIFEST: new, changed, unchanged and removed jobs, cost and time.
+
+    Every mistake in the manifest is named, one a line (exit code 2). Nothing is sent.
+    """
+    opened = open_manifest(manifest, provider=provider, model=model)
+    plan = asyncio.run(make_plan(opened, workspace_of(manifest, folder), concurrency))
+    click.echo(json.dumps(plan_answer(plan), ensure_ascii=False) if as_json else plan_text(plan))

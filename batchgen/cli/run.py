@@ -1,0 +1,142 @@
+"""`batchgen run`: plan, submit, record and download, until every job is at an end."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, Unpack
+
+import click
+
+from batchgen.batch import RunOptions, run_batch
+from batchgen.cli.planning import make_plan, plan_text, set_keys
+from batchgen.cli.watching import interruptible, run_logged, summarise, watcher
+from batchgen.cli.workspaces import workspace_of, workspace_option
+from batchgen.errors import UsageError
+from batchgen.manifest.load import open_manifest
+from batchgen.model import OnUnknown
+from batchgen.plan import missing_keys
+from batchgen.sinks import Report, Sink
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LATER = ("--max-cost", "--start-at", "--stop-at", "--workers", "--rehearse")
+"""Options that this version does not have: refused, because to ignore one could cost money."""
+
+
+class _Options(TypedDict):
+    """The options as click hands them over; None: not given."""
+
+    folder: Path | None
+    provider: str | None
+    model: str | None
+    concurrency: int | None
+    limit: int | None
+    id_glob: str | None
+    on_unknown: str | None
+    no_download: bool
+    quiet: bool
+
+
+def _refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if value:
+        raise UsageError(f"{param.opts[0]} is not in this version of batchgen")
+
+
+def _only_local(ctx: click.Context, param: click.Parameter, value: str) -> None:
+    if value != "local":
+        raise UsageError(f"--engine {value} is not in this version of batchgen, only --engine local")
+
+
+def _refuse_later(command: Command) -> Command:
+    for name in LATER:
+        hidden = click.option(
+            name, hidden=True, expose_value=False, callback=_refuse, is_flag=name == "--rehearse"
+        )
+        command = hidden(command)
+    return command
+
+
+@click.command("run")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@workspace_option
+@click.option("--provider", metavar="NAME", help="Send every job to this provider.")
+@click.option("--model", metavar="NAME", help="Use this model for every job.")
+@click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="At most N requests at once.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N jobs in this run.")
+@click.option("--id", "id_glob", metavar="GLOB", help="Send only jobs whose id fits, such as 'cat-*'.")
+@click.option(
+    "--on-unknown",
+    type=click.Choice([choice.value for choice in OnUnknown]),
+    help="A request was cut and may have been billed: hold the job, or resend it and perhaps pay twice.",
+)
+@click.option("--no-download", is_flag=True, help="Leave the images at the provider; `fetch` gets them.")
+@click.option(
+    "--engine",
+    default="local",
+    metavar="local",
+    expose_value=False,
+    callback=_only_local,
+    help="Where the work is done: in this process.",
+)
+@click.option("--quiet", is_flag=True, help="No progress, only the summary and errors.")
+@_refuse_later
+@click.pass_context
+def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> None:
+    """Generate every image of MANIFEST (YAML, CSV, TSV or JSONL) into its workspace.
+
+    Run it again after a crash, a Ctrl-C or an extended manifest: only what is not finished is
+    sent. Exit codes: 0 all done; 1 some jobs failed, were refused, held, expired or cancelled; 2
+    a mistake in the manifest or the command line, nothing sent; 3 stopped early, jobs pending; 4
+    the workspace can't be used; 130 interrupted.
+    """
+    opened = open_manifest(manifest, provider=options["provider"], model=options["model"])
+    if opened.settings.max_cost is not None:
+        raise UsageError("settings.max_cost is not in this version of batchgen: nothing would keep to it")
+    workspace = workspace_of(manifest, options["folder"])
+    plan = asyncio.run(make_plan(opened, workspace, options["concurrency"]))
+    keys = set_keys(opened.profiles.values())
+    if missing := missing_keys(opened.profiles, plan.providers, keys):
+        raise UsageError("\n".join(missing))
+    if not options["quiet"]:
+        click.echo(f"{opened.name} -> {workspace}\n{plan_text(plan)}", err=True)
+
+    watch = watcher(options["quiet"], downloads=not options["no_download"])
+    chosen = _run_options(options, workspace, keys, watch)
+
+    async def work() -> Report:
+        with interruptible(chosen.stop, watch):
+            report = await run_batch(opened, chosen)
+        click.echo(await summarise(opened.name, report, workspace, _again(manifest, options)), err=True)
+        return report
+
+    ctx.exit(run_logged(workspace, tuple(keys.values()), work).exit_code)
+
+
+def _run_options(options: _Options, workspace: Path, keys: Mapping[str, str], watch: Sink) -> RunOptions:
+    on_unknown = options["on_unknown"]
+    return RunOptions(
+        workspace=workspace,
+        concurrency=options["concurrency"],
+        limit=options["limit"],
+        id_glob=options["id_glob"],
+        on_unknown=OnUnknown(on_unknown) if on_unknown else None,
+        download=not options["no_download"],
+        keys=keys,
+        sink=watch,
+    )
+
+
+def _again(manifest: Path, options: _Options) -> str:
+    """The command line that continues this batch."""
+    words = ["batchgen", "run", str(manifest)]
+    for name, value in (
+        ("--workspace", options["folder"]),
+        ("--provider", options["provider"]),
+        ("--model", options["model"]),
+    ):
+        if value:
+            words += [name, str(value)]
+    return shlex.join(words)

@@ -1,0 +1,51 @@
+"""The run log: plain lines in `run.log` of the workspace, without keys and without signed queries."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from batchgen.codecs.redact import redact
+from batchgen.errors import WorkspaceError
+
+RUN_LOG = "run.log"
+
+_QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>)]+")
+
+
+class _Redacting(logging.Formatter):
+    """Formats a record, traceback and all, and then takes out what nobody else may read."""
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._secrets = sorted(secrets, key=len, reverse=True)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = redact(_QUERY.sub(r"\1?…", super().format(record)))
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
+        return text
+
+
+@contextmanager
+def run_log(workspace: Path, secrets: Collection[str]) -> Iterator[logging.Logger]:
+    """Append what the logger `batchgen` is told to the workspace's log. Raises `WorkspaceError`."""
+    try:
+        workspace.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(workspace / RUN_LOG, encoding="utf-8")
+    except OSError as error:
+        raise WorkspaceError(f"the workspace {workspace} can't be written: {error.strerror}") from error
+    handler.setFormatter(_Redacting(secrets))
+    logger = logging.getLogger("batchgen")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield logger
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()

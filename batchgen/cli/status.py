@@ -1,0 +1,56 @@
+"""`batchgen status`: the whole batch in numbers, at any time, also while a run goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import click
+
+from batchgen.answers import iso, status_answer
+from batchgen.cli.workspaces import existing_workspace, workspace_argument
+from batchgen.ledger.reader import Reader
+from batchgen.ledger.records import ProviderStatus, Status
+from batchgen.model import JobState, OutputState
+from batchgen.summary import Commands, counts, link_warning
+
+
+@click.command("status")
+@workspace_argument
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(place: Path, folder: Path | None, as_json: bool) -> None:
+    """Show how the jobs of WORKSPACE stand: the folder of a batch, or the manifest that made it."""
+    workspace = existing_workspace(place, folder)
+    status = asyncio.run(_read(workspace))
+    if as_json:
+        click.echo(json.dumps(status_answer(status), ensure_ascii=False))
+    else:
+        click.echo(_text(status, workspace))
+
+
+async def _read(workspace: Path) -> Status:
+    async with Reader.open(workspace) as reader:
+        return await reader.status(time.time())
+
+
+def _text(status: Status, workspace: Path) -> str:
+    lines = [
+        f"jobs      {counts(status.jobs, JobState)} (of {sum(status.jobs.values())})",
+        f"images    {counts(status.outputs, OutputState)}",
+        f"attempts  {status.attempts}",
+        f"cost      {status.cost:.2f} by the price list",
+    ]
+    lines += [f"provider  {name}: {_traffic(one)}" for name, one in status.providers.items()]
+    if warning := link_warning(status, Commands(str(workspace))):
+        lines.append(f"links     {warning}")
+    return "\n".join(lines)
+
+
+def _traffic(provider: ProviderStatus) -> str:
+    limit = f" of {provider.limit}" if provider.limit is not None else ""
+    text = f"{provider.in_flight}{limit} in flight"
+    if provider.waiting_until is not None:
+        text += f", waiting until {iso(provider.waiting_until)}"
+    return f"{text}, {provider.reason}" if provider.reason else text

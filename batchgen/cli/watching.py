@@ -1,0 +1,82 @@
+"""What `run` and `fetch` share: who watches, Ctrl-C, the log, and the closing summary."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from batchgen.cli import CRASHED, own_error
+from batchgen.cli.runlog import RUN_LOG, run_log
+from batchgen.errors import BatchgenError
+from batchgen.ledger.reader import Reader
+from batchgen.ledger.records import Filter
+from batchgen.model import JobState
+from batchgen.progress import Bar, PlainLines, Tally
+from batchgen.sinks import Report
+from batchgen.stop import StopSignal
+from batchgen.summary import Commands, Unfinished, closing
+
+_NOT_DONE = frozenset(JobState) - {JobState.DONE}
+
+
+def watcher(quiet: bool, downloads: bool = True) -> Tally:
+    """A bar for a terminal, plain lines for anything else, nothing for `--quiet`."""
+    if quiet:
+        return Tally(time.time, downloads=downloads)
+    face = Bar if sys.stderr.isatty() else PlainLines
+    return face(time.time, sys.stderr, downloads=downloads)
+
+
+@contextmanager
+def interruptible(stop: StopSignal, watch: Tally) -> Iterator[None]:
+    """Within: the first SIGINT or SIGTERM drains, the second aborts."""
+    loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        if stop.interrupted:
+            stop.abort()
+            return
+        stop.drain()
+        watch.say(f"stopping: waiting for {watch.in_flight} in flight, press Ctrl-C again to abort now")
+
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, interrupted)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+def run_logged(workspace: Path, secrets: Collection[str], work: Callable[[], Awaitable[Report]]) -> Report:
+    """Run the work with the log open; an error of our own goes there with its traceback (exit 4)."""
+
+    async def main() -> Report:
+        return await work()
+
+    with run_log(workspace, secrets) as log:
+        try:
+            return asyncio.run(main())
+        except Exception as error:  # whatever it is, the log is to hold where it came from
+            if isinstance(error, BatchgenError | OSError):
+                raise
+            log.exception("stopped on an error of our own")
+            click.echo(f"{own_error(error)} (traceback in {workspace / RUN_LOG})", err=True)
+            raise click.exceptions.Exit(CRASHED) from error
+
+
+async def summarise(name: str, report: Report, workspace: Path, run: str | None) -> str:
+    """The closing words, with every job that is not done."""
+    unfinished = Unfinished()
+    async with Reader.open(workspace) as reader:
+        async for record in reader.jobs(Filter(states=_NOT_DONE), all=False):
+            unfinished.add(record)
+    return closing(name, report, unfinished, Commands(str(workspace), run))

@@ -1,0 +1,48 @@
+"""Which folder a command works on: the WORKSPACE argument, the `--workspace` option, the default.
+
+The default workspace of `jobs/demo.yaml` is `out/demo` below the current folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from batchgen.errors import UsageError
+from batchgen.ledger.connection import LEDGER
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+workspace_option = click.option(
+    "--workspace",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The folder of the batch, instead of out/NAME below the current folder.",
+)
+
+
+def workspace_argument(command: Command) -> Command:
+    """Give a command WORKSPACE and `--workspace`; both reach it as `place` and `folder`."""
+    argument = click.argument("place", metavar="WORKSPACE", type=click.Path(path_type=Path))
+    return argument(workspace_option(command))
+
+
+def workspace_of(manifest: Path, folder: Path | None) -> Path:
+    """The workspace that `run` uses for this manifest."""
+    return folder or Path("out") / manifest.stem
+
+
+def existing_workspace(place: Path, folder: Path | None) -> Path:
+    """The workspace that a reading command means. Raises `UsageError` when no run has made it."""
+    workspace = folder or (place if place.is_dir() else workspace_of(place, None))
+    if (workspace / LEDGER).exists():
+        return workspace
+    if place.is_dir() or folder:
+        raise UsageError(f"{workspace} is no workspace: there is no {LEDGER} in it")
+    if place.exists():
+        raise UsageError(f"{place} has no workspace yet: there is no {workspace / LEDGER}; run it first")
+    raise UsageError(f"{place} does not exist; give the folder of a batch, or the manifest that made it")

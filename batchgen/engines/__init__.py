@@ -1,0 +1,1 @@
+"""Where workers run: in this process, or elsewhere. Only values cross the border."""

@@ -1,0 +1,78 @@
+"""What a worker reports, one frozen fact at a time; the runner commits each before it asks for the next.
+
+An event says what happened, never what to do about it. Only values that can cross a process
+border: no sockets, no handles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from batchgen.errors import JobError
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSeen:
+    """The provider named its task: the only handle by which a cut attempt can be found again."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The provider's own progress, 0 to 100 per cent."""
+
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """A complete reply: kept as text without base64, so that it can be read again for nothing."""
+
+    status: int
+    request_id: str | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteImage:
+    """One image of an answer: a link with others to the same picture, or a spooled inline file."""
+
+    url: str | None
+    alternatives: tuple[str, ...] = ()
+    expires_at: float | None = None
+    """Epoch seconds; None when neither the link nor the profile says."""
+    spool: str | None = None
+    """Path, below the workspace, of the decoded inline bytes; durable before this event."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """The provider delivered. `cost_usage` is its own `usage` object as JSON text, if it sent one."""
+
+    images: tuple[RemoteImage, ...]
+    gen_id: str | None = None
+    usage: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """One output is on disk whole: written aside, decoded, hashed, synced, renamed."""
+
+    path: str
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The work ended without what it was for; `error.disposition` and the retry policy decide."""
+
+    error: JobError
+
+
+Event: TypeAlias = TaskSeen | Progress | Replied | Generated | Saved | Failed

@@ -1,0 +1,245 @@
+"""One output from its link, or from its spooled inline bytes, to a verified file at its place.
+
+A file counts only when it was read to its promised size, decoded to the last pixel, hashed, synced and
+renamed. Never sends a key, never writes outside the workspace, never overwrites other bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+from urllib.parse import urljoin
+
+import anyio
+import anyio.to_thread
+
+from batchgen.codecs.base import Call
+from batchgen.errors import BadImage, Blocked, DownloadFailed, Interrupted, LinkDead, NotSent
+from batchgen.events import Saved
+from batchgen.images.addresses import AddressGuard
+from batchgen.images.inspect import EXTENSIONS, HEAD_BYTES, ImageFacts, decoders, extension, inspect
+from batchgen.images.partial import NOTE, PART, PartialFile
+from batchgen.images.spool import ASIDE
+from batchgen.images.verdicts import REDIRECTS, continues, expired, refusal, validator, whole_size
+from batchgen.model import Download
+from batchgen.storage.local import INCOMING, digest_of, disk, inside, places, publish_new, remove
+from batchgen.transport import Head, Transport
+
+MOST_REDIRECTS: Final = 5
+_REFUSAL_BYTES: Final = 4096
+_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+async def fetch(
+    work: Download,
+    *,
+    transport: Transport,
+    workspace: Path,
+    guard: AddressGuard,
+    max_bytes: int,
+    now: Callable[[], float],
+) -> Saved:
+    """Bring one output to disk; see `Fetcher.fetch`."""
+    fetcher = Fetcher(transport=transport, workspace=workspace, guard=guard, max_bytes=max_bytes, now=now)
+    return await fetcher.fetch(work)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetcher:
+    """Downloads over one transport into one workspace.
+
+    `idle` is how many seconds a host may send nothing, `total` how many one link may take in all.
+    """
+
+    transport: Transport
+    workspace: Path
+    guard: AddressGuard
+    max_bytes: int
+    now: Callable[[], float]
+    idle: float = 60.0
+    total: float = 600.0
+
+    async def fetch(self, work: Download) -> Saved:
+        """Try the links in order, going on only where asking again is useless; or settle the spool file.
+
+        Raises `LinkDead` (403, 410, a signature that ran out), `NotThereYet` (404), `DownloadFailed` (worth
+        another try; with the host's wait in seconds), `BadImage` (no image, cut, larger than
+        `max_bytes`), `Blocked` (the address or the place is not allowed), `WorkspaceError`.
+        """
+        target = inside(self.workspace, work.target)
+        if target is None:
+            raise Blocked("the place of the file lies outside the workspace")
+        if work.spool is not None:
+            settle = partial(_settle_spool, self.workspace, work.spool, target)
+            return await anyio.to_thread.run_sync(settle, limiter=decoders())
+        troubles: list[LinkDead | Blocked | BadImage] = []
+        for url in work.urls:
+            try:
+                return await self._from_link(url, work.output_id, target)
+            except (LinkDead, Blocked, BadImage) as error:
+                troubles.append(error)
+        # A dead link goes first: it is the one that a fresh link from the task can mend.
+        troubles.sort(key=lambda error: not isinstance(error, LinkDead))
+        raise troubles[0] if troubles else LinkDead("the output has no link")
+
+    async def _from_link(self, url: str, output_id: int, target: Path) -> Saved:
+        part = await anyio.to_thread.run_sync(PartialFile, self.workspace, output_id, url)
+        try:
+            try:
+                await self._download(url, part)
+            except (LinkDead, Blocked, BadImage):
+                raise
+            except BaseException:  # cancelled too: what came is kept, so that a resume can go on
+                await _shielded(part.suspend)
+                raise
+            settle = partial(_settle_part, self.workspace, part, target)
+            return await anyio.to_thread.run_sync(settle, limiter=decoders())
+        except (LinkDead, Blocked, BadImage):
+            await _shielded(part.discard)
+            raise
+
+    async def _download(self, url: str, part: PartialFile) -> None:
+        try:
+            with anyio.fail_after(self.total):
+                await self._transfer(url, part)
+        except TimeoutError as error:
+            raise DownloadFailed(f"the download took longer than {self.total:g} s") from error
+        except (NotSent, Interrupted) as error:
+            raise DownloadFailed(f"the download broke: {error.message}") from error
+
+    async def _transfer(self, url: str, part: PartialFile) -> None:
+        """Stream the file, or its missing rest, into `part`."""
+        async with self._open(url, part.range_headers()) as (head, body):
+            if part.size and head.status == 200:
+                await anyio.to_thread.run_sync(part.restart)
+            if head.status == 200 or continues(head, part.size):
+                await self._pour(head, body, part)
+                return
+            if not part.size or head.status not in (206, 416):
+                raise refusal(head, await _beginning(body), self.now())
+        # The rest of our part can't be had: the file is another one by now, or was whole already.
+        await anyio.to_thread.run_sync(part.restart)
+        await self._transfer(url, part)
+
+    async def _pour(self, head: Head, body: AsyncIterator[bytes], part: PartialFile) -> None:
+        size = whole_size(head)
+        if size is not None and size > self.max_bytes:
+            raise BadImage(f"the file has {size} bytes, more than the {self.max_bytes} allowed")
+        part.validator = validator(head)
+        async for piece in body:
+            # One thread hop per megabyte: a hop for every piece would triple the work.
+            if part.size + len(piece) > self.max_bytes:
+                raise BadImage(f"the file is larger than the {self.max_bytes} bytes allowed")
+            if part.gather(piece):
+                await anyio.to_thread.run_sync(part.flush)
+        if size is not None and part.size != size:
+            raise DownloadFailed(f"the download is cut: {part.size} of {size} bytes")
+
+    @asynccontextmanager
+    async def _open(
+        self, url: str, headers: dict[str, str]
+    ) -> AsyncGenerator[tuple[Head, AsyncIterator[bytes]], None]:
+        """Ask for `url` and follow redirects, each checked like the first."""
+        for _ in range(MOST_REDIRECTS + 1):
+            pin = await self.guard.check(url, proxied=self.transport.proxied(url))
+            call = Call(method="GET", url=url, headers={"Accept-Encoding": "identity", **headers})
+            async with aclosing(self.transport.send(call, timeout=self.idle, pin=pin)) as reply:
+                head = await anext(reply)
+                assert isinstance(head, Head), "a reply begins with its head"
+                location = head.headers.get("location")
+                if head.status not in REDIRECTS or not location:
+                    yield head, _body(reply)
+                    return
+            # An absolute address stays byte for byte what it is: joining could tidy up a signed query.
+            url = location if _ABSOLUTE.match(location) else urljoin(url, location)
+        raise Blocked(f"more than {MOST_REDIRECTS} redirects")
+
+
+async def _body(reply: AsyncIterator[Head | bytes]) -> AsyncIterator[bytes]:
+    async for item in reply:
+        if isinstance(item, bytes):
+            yield item
+
+
+async def _beginning(body: AsyncIterator[bytes]) -> bytes:
+    kept = b""
+    async for piece in body:
+        kept += piece
+        if len(kept) >= _REFUSAL_BYTES:
+            break
+    return kept[:_REFUSAL_BYTES]
+
+
+async def _shielded(work: Callable[[], None]) -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(work)
+
+
+def _settle_part(workspace: Path, part: PartialFile, target: Path) -> Saved:
+    sha256 = part.finish()
+    with disk():
+        return _settle(workspace, part.path, target, sha256)
+
+
+def _settle_spool(workspace: Path, spool: str, target: Path) -> Saved:
+    path = inside(workspace, spool)
+    if path is None:
+        raise Blocked("the spooled image lies outside the workspace")
+    with disk():
+        if not path.exists():
+            return _settled_before(workspace, target)
+        return _settle(workspace, path, target, digest_of(path).hexdigest())
+
+
+def _settled_before(workspace: Path, target: Path) -> Saved:
+    """The file of a run that died between the rename and the ledger: the last one of that name."""
+    found: list[Path] = []
+    for ending in EXTENSIONS:
+        for place in places(target.with_name(f"{target.name}.{ending}")):
+            if not place.is_file():
+                break
+            found.append(place)
+    if not found:
+        raise LinkDead("the inline image is no longer in the workspace")
+    last = max(found, key=lambda path: path.stat().st_mtime_ns)
+    return _saved(workspace, last, inspect(last), digest_of(last).hexdigest())
+
+
+def _settle(workspace: Path, aside: Path, target: Path, sha256: str) -> Saved:
+    """Decode a durable file and give it its place, with the extension that its bytes deserve."""
+    try:
+        facts = inspect(aside)
+    except BadImage:
+        with aside.open("rb") as file:
+            if expired(file.read(HEAD_BYTES)):
+                raise LinkDead("the link is dead: its host says so, with status 200") from None
+        raise
+    place = target.with_name(f"{target.name}.{extension(facts.format)}")
+    return _saved(workspace, publish_new(aside, place, sha256), facts, sha256)
+
+
+def _saved(workspace: Path, path: Path, facts: ImageFacts, sha256: str) -> Saved:
+    return Saved(
+        path=path.relative_to(workspace.resolve()).as_posix(),
+        sha256=sha256,
+        bytes=path.stat().st_size,
+        width=facts.width,
+        height=facts.height,
+        format=facts.format,
+    )
+
+
+def clean_leftovers(workspace: Path) -> None:
+    """Remove what a crash left half-written. Decoded inline images and resumable parts stay."""
+    folder = workspace / INCOMING
+    with disk():
+        for path in list(folder.iterdir()) if folder.is_dir() else []:
+            torn = path.suffix == PART and not path.with_suffix(NOTE).exists()
+            alone = path.suffix == NOTE and not path.with_suffix(PART).exists()
+            if torn or alone or path.suffix == ASIDE:
+                remove(path)

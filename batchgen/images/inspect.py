@@ -1,0 +1,111 @@
+"""Is this file a picture, whole, and of which format and size? The name and the headers are never asked.
+
+Reads and decodes; changes nothing. Decoding blocks and takes memory: call it in a thread, behind
+`decoders()`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio.lowlevel import RunVar
+
+from batchgen.errors import BadImage
+
+MAX_PIXELS: Final = 200_000_000
+"""800 MB decoded: beyond any provider's sizes, and what a machine can still bear."""
+
+HEAD_BYTES: Final = 512
+_EXTENSIONS: Final = {"png": "png", "jpeg": "jpg", "webp": "webp", "gif": "gif", "avif": "avif"}
+EXTENSIONS: Final = tuple(_EXTENSIONS.values())
+_DECODING_AT_ONCE: Final = 2
+_decoders: RunVar[anyio.CapacityLimiter] = RunVar("batchgen image decoders")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the bytes are: format as in `png jpeg webp gif avif`, width and height in pixels."""
+
+    format: str
+    width: int
+    height: int
+
+
+def decoders() -> anyio.CapacityLimiter:
+    """The event loop's limit on threads that decode: it bounds memory, and keeps the loop quick."""
+    try:
+        return _decoders.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_DECODING_AT_ONCE)
+        _decoders.set(limiter)
+        return limiter
+
+
+def extension(format: str) -> str:
+    """The file extension of a format, without the dot: `jpg` for `jpeg`."""
+    return _EXTENSIONS[format]
+
+
+def sniff(head: bytes) -> str | None:
+    """The format that the first bytes announce, or None. 32 bytes are enough."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    if head[4:8] == b"ftyp" and (b"avif" in head[8:32] or b"avis" in head[8:32]):
+        return "avif"
+    return None
+
+
+def instead(head: bytes) -> str:
+    """In plain words, what was sent instead of an image."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not text:
+        return "the server sent nothing instead of an image"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "the server sent an HTML page instead of an image"
+    if text.startswith((b"<?xml", b"<error")):
+        return "the server sent an XML document instead of an image"
+    if text.startswith(b"<svg"):
+        return "the server sent an SVG drawing, not a PNG, JPEG, WebP, GIF or AVIF image"
+    if text.startswith(b"<"):
+        return "the server sent a web page or document instead of an image"
+    if text.startswith((b"{", b"[")):
+        return "the server sent JSON instead of an image"
+    return "the bytes are not a PNG, JPEG, WebP, GIF or AVIF image"
+
+
+def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
+    """Decode the first frame of `path` to its last pixel. Raises `BadImage`, or `OSError` of the disk."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    format = sniff(head)
+    if format is None:
+        raise BadImage(instead(head))
+    from PIL import Image  # late: it costs 50 ms that `status` must not pay
+
+    # Our own limit, below, applies before anything is decoded; Pillow's would print a warning first.
+    Image.MAX_IMAGE_PIXELS = None
+    Image.init()
+    if format.upper() not in Image.OPEN:
+        raise BadImage(f"this installation of Pillow can't decode {format.upper()}")
+    try:
+        with Image.open(path, formats=(format.upper(),)) as image:
+            width, height = image.size
+            if width * height <= max_pixels:
+                # Only decoding finds a cut or damaged file; `verify()` misses a cut JPEG.
+                image.load()
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise BadImage(f"the {format.upper()} image is cut or damaged ({type(error).__name__})") from error
+    if width * height > max_pixels:
+        raise BadImage(f"an image of {width}x{height} pixels, more than the {max_pixels} allowed")
+    return ImageFacts(format, width, height)

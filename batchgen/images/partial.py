@@ -1,0 +1,106 @@
+"""A download on disk before it is whole, so that a broken one goes on where it stopped.
+
+Two files in `images/.incoming`: `o<output>.part` and, once those bytes are durable, `o<output>.note`, which
+says how many, of which link and under which validator. Without a note a part counts for nothing: after a
+power cut its end may be zeros. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from batchgen.storage.local import INCOMING, Aside, disk, remove
+
+PART: Final = ".part"
+NOTE: Final = ".note"
+SEGMENT: Final = 1 << 20
+"""Bytes gathered in memory before they are worth a hop into a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    link: str
+    validator: str
+    size: int
+
+
+class PartialFile:
+    """The unfinished file of one output, opened for `url`; parts of other links are dropped."""
+
+    def __init__(self, workspace: Path, output_id: int, url: str) -> None:
+        stem = workspace / INCOMING / f"o{output_id}"
+        self.path = stem.with_name(stem.name + PART)
+        self._note = stem.with_name(stem.name + NOTE)
+        # The query is left out: a link signed anew leads to the same file, and signatures stay secret.
+        self._link = hashlib.sha256(url.partition("?")[0].encode("utf-8", "surrogatepass")).hexdigest()
+        note = self._read_note()
+        self.validator = note.validator if note else None
+        self._aside = Aside(self.path, keep=note.size if note else 0)
+        self._gathered: list[bytes] = []
+        self.size = self._aside.size
+
+    def range_headers(self) -> dict[str, str]:
+        """What asks for the missing rest; empty for the whole file."""
+        if self.size == 0 or self.validator is None:
+            return {}
+        return {"Range": f"bytes={self.size}-", "If-Range": self.validator}
+
+    def restart(self) -> None:
+        """Begin anew: what is there belongs to another version of the file."""
+        remove(self._note)
+        self._aside.restart()
+        self._gathered.clear()
+        self.size = 0
+        self.validator = None
+
+    def gather(self, piece: bytes) -> bool:
+        """Take bytes into memory; True when it is time to `flush` them. Never blocks."""
+        self._gathered.append(piece)
+        self.size += len(piece)
+        return self.size - self._aside.size >= SEGMENT
+
+    def flush(self) -> None:
+        """Write and hash what was gathered."""
+        self._aside.write(self._gathered)
+        self._gathered.clear()
+
+    def finish(self) -> str:
+        """Make the whole file durable and close it; returns its SHA-256."""
+        with self._aside:
+            self.flush()
+            self._aside.sync()
+        remove(self._note)
+        return self._aside.sha256
+
+    def suspend(self) -> None:
+        """Keep what came for a later resume, or nothing where no resume can be trusted."""
+        if self.validator is None or self.size == 0:
+            self.discard()
+            return
+        with self._aside:
+            self.flush()
+            self._aside.sync()
+        note = {"link": self._link, "validator": self.validator, "size": self.size}
+        with disk():
+            self._note.write_text(json.dumps(note), encoding="utf-8")
+
+    def discard(self) -> None:
+        """Remove every trace."""
+        self._aside.close()
+        remove(self._note)
+        remove(self.path)
+
+    def _read_note(self) -> _Note | None:
+        try:
+            note = _Note(**json.loads(self._note.read_text(encoding="utf-8")))
+            whole = isinstance(note.size, int) and isinstance(note.validator, str)
+            if whole and note.link == self._link and 0 < note.size <= self.path.stat().st_size:
+                return note
+        except (OSError, ValueError, TypeError):  # no note, a torn one, or somebody else's file
+            pass
+        remove(self._note)
+        return None

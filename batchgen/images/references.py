@@ -1,0 +1,74 @@
+"""References and masks made ready to send: a file or data URL becomes bytes, a link stays a link.
+
+The type comes from the bytes. Nothing is fetched, re-encoded or kept; callers cache.
+"""
+
+from __future__ import annotations
+
+import stat
+from functools import partial
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import anyio.to_thread
+
+from batchgen.errors import BadImage, BadReference
+from batchgen.images.inspect import decoders, extension, sniff
+from batchgen.images.spool import decoded
+from batchgen.model import Picture
+
+LARGEST_REFERENCE: Final = 20 << 20
+
+
+async def ready(source: str, *, max_bytes: int = LARGEST_REFERENCE) -> Picture:
+    """Read `source`: an absolute path, a data URL, or an http(s) URL, which is passed on unread.
+
+    Raises `BadReference` when it is missing, larger than `max_bytes`, or no image a provider takes.
+    """
+    if source.lower().startswith(("http://", "https://")):
+        name = Path(urlsplit(source).path).name or "reference"
+        return Picture(name=name, mime="application/octet-stream", url=source)
+    read = _from_data_url if source[:5].lower() == "data:" else _from_file
+    return await anyio.to_thread.run_sync(partial(read, source, max_bytes), limiter=decoders())
+
+
+def _from_file(source: str, max_bytes: int) -> Picture:
+    path = Path(source)
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise BadReference(f"{source} is not a file")
+        if facts.st_size > max_bytes:
+            raise BadReference(f"{source} is larger than the {max_bytes} bytes allowed")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        reason = error.strerror if isinstance(error, OSError) else "not a path"
+        raise BadReference(f"{source} can't be read: {reason}") from error
+    return _picture(path.name, data, source)
+
+
+def _from_data_url(source: str, max_bytes: int) -> Picture:
+    kind, comma, payload = source[5:].partition(",")
+    what = f"data URL ({kind.partition(';')[0][:40] or 'no type'})"
+    if not comma:
+        raise BadReference(f"{what} holds no data")
+    try:
+        if kind.lower().endswith(";base64"):
+            data = b"".join(decoded(unquote_to_bytes(payload).decode("latin-1"), max_bytes))
+        else:
+            data = unquote_to_bytes(payload)
+    except BadImage as error:
+        raise BadReference(f"{what}: {error.message.replace('inline image', 'data')}") from error
+    if len(data) > max_bytes:
+        raise BadReference(f"{what} is larger than the {max_bytes} bytes allowed")
+    return _picture("reference", data, what)
+
+
+def _picture(name: str, data: bytes, what: str) -> Picture:
+    format = sniff(data[:32])
+    if format is None:
+        raise BadReference(f"{what} is not a PNG, JPEG, WebP, GIF or AVIF image")
+    if "." not in name:
+        name = f"{name}.{extension(format)}"
+    return Picture(name=name, mime=f"image/{format}", data=data)

@@ -1,0 +1,42 @@
+"""What the lanes of one run share: the ledger, the engine, the profiles, the clock and the stop signal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from batchgen.engines.base import Engine
+from batchgen.ledger.store import Ledger
+from batchgen.model import Settings
+from batchgen.providers.profile import Profile
+from batchgen.sinks import Sink
+from batchgen.stop import StopSignal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which jobs this run may start: at most `limit` of them, only ids that fit `id_glob`."""
+
+    limit: int | None = None
+    id_glob: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """One run's surroundings. `now` is epoch seconds, `jitter` uniform in [0, 1)."""
+
+    ledger: Ledger
+    engine: Engine
+    profiles: Mapping[str, Profile]
+    settings: Settings
+    scope: Scope
+    sink: Sink
+    stop: StopSignal
+    now: Callable[[], float]
+    jitter: Callable[[], float]
+    lineage: str
+    """Unique to this workspace: the root of every idempotency key."""
+    started: set[int] = field(default_factory=set)
+    """Keys of the jobs that this run has sent."""
+    requests: int = 0
+    images: int = 0

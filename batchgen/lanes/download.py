@@ -1,0 +1,128 @@
+"""The download lane: brings every output to disk, the link that dies first goes first.
+
+It runs beside the submissions and also alone. A dead link is answered by asking the task for a
+fresh one, never by a new generation request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+
+import anyio
+
+from batchgen.errors import JobError, LinkDead
+from batchgen.events import Failed, Generated, Saved
+from batchgen.images.naming import target
+from batchgen.lanes.context import Context
+from batchgen.ledger.records import DueOutput
+from batchgen.limiter import Bell
+from batchgen.model import END_STATES, Download, JobState, OutputState, Recovery
+from batchgen.retry import decide_download
+
+DEFAULT_CONCURRENCY = 8
+
+
+class DownloadLane:
+    """Fetches outputs of all providers until none is left and no more will come."""
+
+    def __init__(self, context: Context, *, concurrency: int | None, more: Callable[[], bool]) -> None:
+        self._context = context
+        self._places = concurrency or DEFAULT_CONCURRENCY
+        self._more = more
+        self._busy: set[int] = set()
+        self._asked: set[int] = set()
+        self.bell = Bell()
+        context.stop.listen(self.bell.ring)
+
+    async def run(self) -> None:
+        """Until nothing is outstanding; while draining, until nothing is due at once."""
+        async with anyio.create_task_group() as group:
+            while True:
+                seen, now = self.bell.rings, self._context.now()
+                for output in await self._due(now):
+                    self._busy.add(output.output_id)
+                    group.start_soon(self._fetch, output)
+                due = await self._context.ledger.next_output_due()
+                finished = due is None or (self._context.stop.draining and due > now)
+                if finished and not self._busy and not self._more():
+                    return
+                # What is due already waits for a place or is under way: its end will ring.
+                await self.bell.wait(seen, due - now if due is not None and due > now else float("inf"))
+
+    async def _due(self, now: float) -> list[DueOutput]:
+        free = self._places - len(self._busy)
+        if free <= 0:
+            return []
+        return await self._context.ledger.due_outputs(now, free, exclude=self._busy)
+
+    async def _fetch(self, output: DueOutput) -> None:
+        context = self._context
+        work = Download(
+            output_id=output.output_id,
+            job_id=output.job.id,
+            provider=output.provider,
+            position=output.position,
+            urls=output.urls,
+            spool=output.spool,
+            target=target(output.job.id, output.position, output.round),
+        )
+        try:
+            async with aclosing(context.engine.run(work)) as events:
+                async for event in events:
+                    if isinstance(event, Saved):
+                        state = await context.ledger.saved(output.output_id, event, context.now())
+                        self._moved(output, state)
+                    elif isinstance(event, Failed):
+                        await self._failed(event.error, output)
+                    context.sink.event(output.job.id, output.provider, event)
+        finally:
+            self._busy.discard(output.output_id)
+            self.bell.ring()
+
+    async def _failed(self, error: JobError, output: DueOutput) -> None:
+        context, now = self._context, self._context.now()
+        profile = context.profiles.get(output.provider)
+        can_ask = (
+            output.task_id is not None
+            and output.attempt_id not in self._asked
+            and profile is not None
+            and profile.task_url is not None
+        )
+        verdict = decide_download(
+            error,
+            tries=output.tries,
+            expires_at=output.expires_at,
+            can_ask=can_ask,
+            now=now,
+            jitter=context.jitter(),
+        )
+        if verdict.ask_task and await self._fresh_links(output):
+            return
+        end = OutputState.EXPIRED if isinstance(error, LinkDead) else OutputState.BAD
+        state = end if verdict.ask_task else verdict.state
+        moved = await context.ledger.output_failed(
+            output.output_id, error, now, state=state, not_before=verdict.at
+        )
+        self._moved(output, moved)
+
+    async def _fresh_links(self, output: DueOutput) -> bool:
+        """Ask the task for new links; True when the ledger has some to try now."""
+        context = self._context
+        self._asked.add(output.attempt_id)
+        work = Recovery(
+            attempt_id=output.attempt_id,
+            job_id=output.job.id,
+            provider=output.provider,
+            task_id=output.task_id or "",
+            since=context.now(),
+        )
+        async with aclosing(context.engine.run(work)) as events:
+            async for event in events:
+                if isinstance(event, Generated):
+                    return await context.ledger.fresh_links(output.attempt_id, event.images)
+        return False
+
+    def _moved(self, output: DueOutput, state: JobState) -> None:
+        if state in END_STATES:
+            self._context.sink.moved(output.job.id, JobState.GENERATED, state)

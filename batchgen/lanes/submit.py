@@ -1,0 +1,230 @@
+"""One provider's submissions: take pending jobs in order, send them through the gate, record each fact.
+
+The attempt is in the ledger before the request leaves, and every event before the next one is asked
+for. A failure becomes a verdict of retry.py, and the verdict a row; nothing is retried from memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import anyio
+
+from batchgen.errors import JobError
+from batchgen.events import Failed, Generated, Replied, TaskSeen
+from batchgen.lanes.context import Context
+from batchgen.ledger.records import OpenAttempt, PendingJob
+from batchgen.limiter import Gate
+from batchgen.model import Job, JobState, Recovery, Submission
+from batchgen.retry import Action, History, decide
+
+BLOCK = 64
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """An attempt under way, as the lane remembers it between two events."""
+
+    id: int
+    job: Job
+    tries: int
+    started_at: float
+    task_id: str | None = None
+
+
+class SubmitLane:
+    """Sends the jobs of one provider until none is left, it is parked, or the run stops."""
+
+    def __init__(self, provider: str, context: Context, delivered: Callable[[], None]) -> None:
+        self._provider = provider
+        self._context = context
+        self._profile = context.profiles[provider]
+        self._delivered = delivered
+        self._buffer: deque[PendingJob] = deque()
+        self._claimed: set[int] = set()
+        self._busy = 0
+        self.due: float | None = None
+        self.gate = Gate(self._profile.limits, concurrency=context.settings.concurrency, now=context.now)
+        context.stop.listen(self.gate.bell.ring)
+
+    @property
+    def gave_up(self) -> str | None:
+        """Why this provider gets nothing more in this run, or None."""
+        if self.gate.parked is not None:
+            return f"{self._provider}: {self.gate.parked.message}"
+        down = self.gate.breaker.down_for(self._context.now())
+        if down > self._context.settings.patience:
+            return f"{self._provider} has been down for {down:.0f} s: {self.gate.breaker.reason}"
+        return None
+
+    async def run(self, found: list[OpenAttempt]) -> None:
+        """Re-attach to the attempts `found` open at the start, and send what is pending."""
+        async with anyio.create_task_group() as group:
+            for attempt in found:
+                self._busy += 1
+                group.start_soon(self._reattach, attempt)
+            while (pending := await self._next()) is not None:
+                ask = self._ask(pending)
+                if not await self.gate.enter(ask, self._closed):
+                    break
+                self._busy += 1
+                group.start_soon(self._attempt, pending, ask)
+
+    def _closed(self) -> bool:
+        return self._context.stop.draining or self.gave_up is not None
+
+    def _ask(self, pending: PendingJob) -> int:
+        rule = self._profile.rule(pending.job.model)
+        return min(max(1, pending.job.n - pending.have), rule.max_images if rule else 1)
+
+    async def _next(self) -> PendingJob | None:
+        """The next job to send, waiting for one that is due later; None when this lane is finished."""
+        while not self._closed():
+            if self._buffer:
+                return self._buffer.popleft()
+            seen = self.gate.bell.rings
+            now = self._context.now()
+            self._fill(await self._pending(now))
+            if self._buffer:
+                continue
+            self.due = None if self._scope_spent() else await self._next_due()
+            if self.due is None and not self._busy:
+                return None
+            # A job that is due already is one that this lane holds itself: its end will ring.
+            wait = self.due - now if self.due is not None and self.due > now else float("inf")
+            await self.gate.bell.wait(seen, wait)
+        return None
+
+    async def _pending(self, now: float) -> list[PendingJob]:
+        scope = self._context.scope
+        return await self._context.ledger.pending(
+            self._provider, now, BLOCK, exclude=self._claimed, id_glob=scope.id_glob
+        )
+
+    async def _next_due(self) -> float | None:
+        return await self._context.ledger.next_due(self._provider, id_glob=self._context.scope.id_glob)
+
+    def _scope_spent(self) -> bool:
+        limit = self._context.scope.limit
+        return limit is not None and len(self._context.started) >= limit and not self._busy
+
+    def _fill(self, jobs: list[PendingJob]) -> None:
+        started, limit = self._context.started, self._context.scope.limit
+        for pending in jobs:
+            if limit is not None and pending.key not in started and len(started) >= limit:
+                continue
+            started.add(pending.key)
+            self._claimed.add(pending.key)
+            self._buffer.append(pending)
+
+    async def _attempt(self, pending: PendingJob, ask: int) -> None:
+        context, job = self._context, pending.job
+        key = _idempotency_key(context.lineage, pending)
+        try:
+            now = context.now()
+            attempt_id = await context.ledger.begin_attempt(
+                pending.key, self._provider, at=now, idempotency_key=key
+            )
+            self._claimed.discard(pending.key)
+            context.requests += 1
+            context.sink.moved(job.id, JobState.PENDING, JobState.RUNNING)
+            work = Submission(
+                attempt_id=attempt_id, job=job, provider=self._provider, ask=ask, idempotency_key=key
+            )
+            await self._follow(work, _Attempt(attempt_id, job, pending.tries, now))
+        finally:
+            self._busy -= 1
+            self.gate.leave()
+
+    async def _reattach(self, found: OpenAttempt) -> None:
+        attempt = _Attempt(found.attempt_id, found.job, found.tries, found.started_at, found.task_id)
+        try:
+            await self._follow(self._recovery(attempt), attempt)
+        finally:
+            self._busy -= 1
+            self.gate.bell.ring()
+
+    def _recovery(self, attempt: _Attempt) -> Recovery:
+        return Recovery(
+            attempt_id=attempt.id,
+            job_id=attempt.job.id,
+            provider=self._provider,
+            task_id=attempt.task_id or "",
+            since=attempt.started_at,
+        )
+
+    async def _follow(self, work: Submission | Recovery, attempt: _Attempt) -> None:
+        """Run one work and, when its outcome is open and its task known, the recovery after it."""
+        following: Submission | Recovery | None = work
+        while following is not None:
+            following = await self._once(following, attempt)
+
+    async def _once(self, work: Submission | Recovery, attempt: _Attempt) -> Recovery | None:
+        context = self._context
+        async with aclosing(context.engine.run(work)) as events:
+            async for event in events:
+                match event:
+                    case TaskSeen(task_id):
+                        attempt.task_id = task_id
+                        await context.ledger.task_seen(attempt.id, task_id)
+                    case Replied(status, request_id, text):
+                        await context.ledger.replied(attempt.id, status, request_id, text)
+                    case Generated():
+                        await self._generated(event, attempt)
+                    case Failed(error):
+                        context.sink.event(attempt.job.id, self._provider, event)
+                        return await self._failed(error, work, attempt)
+                context.sink.event(attempt.job.id, self._provider, event)
+        return None
+
+    async def _generated(self, event: Generated, attempt: _Attempt) -> None:
+        context = self._context
+        price = self._profile.prices.get(attempt.job.model)
+        cost = None if price is None else price * len(event.images)
+        state = await context.ledger.generated(attempt.id, event, at=context.now(), cost=cost)
+        context.images += len(event.images)
+        self.gate.breaker.succeeded()
+        context.sink.moved(attempt.job.id, JobState.RUNNING, state)
+        self._delivered()
+
+    async def _failed(
+        self, error: JobError, work: Submission | Recovery, attempt: _Attempt
+    ) -> Recovery | None:
+        context, now = self._context, self._context.now()
+        if isinstance(work, Submission):
+            self.gate.breaker.failed(error, now)
+        can_ask = isinstance(work, Submission) and bool(attempt.task_id and self._profile.task_url)
+        history = History(
+            tries=attempt.tries,
+            max_attempts=context.settings.max_attempts,
+            has_task=can_ask,
+            on_unknown=context.settings.on_unknown,
+            provider_down=self.gate.breaker.is_open,
+        )
+        verdict = decide(error, history, now=now, jitter=context.jitter())
+        if verdict.action is Action.RECOVER:
+            await context.ledger.keep_open(attempt.id, error, now)
+            return self._recovery(attempt)
+        if verdict.action is Action.PARK:
+            self.gate.park(error)
+        await context.ledger.settle(
+            attempt.id,
+            verdict.outcome,
+            error,
+            now,
+            state=verdict.state,
+            not_before=verdict.at,
+            counted=verdict.counted,
+        )
+        context.sink.moved(attempt.job.id, JobState.RUNNING, verdict.state)
+        return None
+
+
+def _idempotency_key(lineage: str, pending: PendingJob) -> str:
+    """The same for every resend of one ask whose outcome is unknown, another after a known answer."""
+    ask = f"{lineage}\n{pending.job.id}\n{pending.round}\n{pending.have}\n{pending.tries}"
+    return hashlib.sha256(ask.encode()).hexdigest()[:40]

@@ -1,0 +1,93 @@
+"""What may be done next: jobs to send, outputs to fetch, attempts left open. Only reads.
+
+Claims are a few index steps however many rows there are: what is ready and what waits for a
+time live in two partial indexes, and each answer is merged from both.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping
+
+from batchgen.ledger.records import DueOutput, OpenAttempt, Orphan, PendingJob
+from batchgen.ledger.rows import Value, due_output, job_of, open_attempt
+from batchgen.ledger.statements import SQL
+from batchgen.model import JobState
+
+
+def pending_jobs(
+    db: sqlite3.Connection, params: Mapping[str, Value], limit: int, exclude: Collection[int]
+) -> list[PendingJob]:
+    """Jobs that may be sent `now` through a `provider`, in manifest order, at most `limit`."""
+    bound = {**params, "limit": limit + len(exclude)}
+    rows = [row for name in ("ready_jobs", "retried_jobs") for row in db.execute(SQL[name], bound)]
+    free = sorted((row for row in rows if row["key"] not in exclude), key=lambda row: row["position"])
+    return [
+        PendingJob(
+            key=row["key"],
+            job=job_of(row),
+            have=row["have"],
+            tries=row["tries"],
+            round=row["round"],
+            last_error=row["last_error"],
+            repeats=row["repeats"],
+        )
+        for row in free[:limit]
+    ]
+
+
+def due_outputs(db: sqlite3.Connection, now: float, limit: int, exclude: Collection[int]) -> list[DueOutput]:
+    """Outputs that may be fetched now; the link that dies first comes first."""
+    bound = {"now": now, "limit": limit + len(exclude)}
+    rows = [row for name in ("due_outputs", "retried_outputs") for row in db.execute(SQL[name], bound)]
+    free = (due_output(row) for row in rows if row["output_id"] not in exclude)
+    return sorted(free, key=lambda output: (output.expires_at is None, output.expires_at or 0.0))[:limit]
+
+
+def next_job_due(db: sqlite3.Connection, params: Mapping[str, Value]) -> float | None:
+    """When the first pending job of a `provider` may be sent: 0.0 for at once, None when there is none."""
+    if db.execute(SQL["any_ready_job"], params).fetchone():
+        return 0.0
+    row = db.execute(SQL["next_due_job"], params).fetchone()
+    return None if row is None else row["not_before"]
+
+
+def next_output_due(db: sqlite3.Connection) -> float | None:
+    """When the first remote output may be fetched: 0.0 for at once, None when there is none."""
+    if db.execute(SQL["any_due_output"]).fetchone():
+        return 0.0
+    row = db.execute(SQL["next_due_output"]).fetchone()
+    return None if row is None else row["not_before"]
+
+
+def hopeful(db: sqlite3.Connection, params: Mapping[str, Value]) -> bool:
+    """Whether a pending job of a `provider` waits for a parent that may still succeed."""
+    return db.execute(SQL["any_hopeful_child"], params).fetchone() is not None
+
+
+def open_attempts(db: sqlite3.Connection) -> list[OpenAttempt]:
+    """Every attempt without an outcome, oldest first."""
+    return [open_attempt(row) for row in db.execute(SQL["open_attempts"])]
+
+
+def orphans(db: sqlite3.Connection, limit: int) -> list[Orphan]:
+    """Pending jobs whose parent came to an end other than `done`, in manifest order."""
+    return [
+        Orphan(
+            key=row["key"],
+            job_id=row["id"],
+            parent_id=row["parent"],
+            parent_state=JobState(row["parent_state"]),
+        )
+        for row in db.execute(SQL["orphans"], {"limit": limit})
+    ]
+
+
+def saved_paths(db: sqlite3.Connection, job_id: str) -> list[str]:
+    """Where the saved images of a job are, by position, relative to the workspace."""
+    return [row["path"] for row in db.execute(SQL["saved_paths"], {"id": job_id})]
+
+
+def complaints(db: sqlite3.Connection) -> list[str]:
+    """What is not as it must be when nothing is in flight; scans the whole ledger."""
+    return [row[0] for name in sorted(SQL) if name.startswith("check_") for row in db.execute(SQL[name])]

@@ -1,0 +1,70 @@
+-- What may be done next. Every WHERE repeats the terms of a partial index; a test asks the planner.
+
+-- name: ready_jobs
+SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have
+FROM jobs
+WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL
+    AND provider = :provider AND (:id IS NULL OR id GLOB :id)
+ORDER BY position LIMIT :limit;
+
+-- name: retried_jobs
+SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have
+FROM jobs
+WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NULL
+    AND provider = :provider AND not_before <= :now AND (:id IS NULL OR id GLOB :id)
+ORDER BY not_before LIMIT :limit;
+
+-- name: any_ready_job
+SELECT 1 FROM jobs
+WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL
+    AND provider = :provider AND (:id IS NULL OR id GLOB :id)
+LIMIT 1;
+
+-- name: any_hopeful_child
+SELECT 1 FROM jobs AS c INDEXED BY jobs_blocked CROSS JOIN jobs AS p ON p.id = c.parent
+WHERE c.state = 'pending' AND c.listed = 1 AND c.blocked = 1
+    AND c.provider = :provider AND (:id IS NULL OR c.id GLOB :id)
+    AND p.state IN ('pending', 'running', 'generated')
+LIMIT 1;
+
+-- name: next_due_job
+SELECT not_before FROM jobs
+WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NULL
+    AND provider = :provider AND (:id IS NULL OR id GLOB :id)
+ORDER BY not_before LIMIT 1;
+
+-- name: orphans
+SELECT c.key, c.id, p.id AS parent, p.state AS parent_state
+FROM jobs AS c INDEXED BY jobs_blocked CROSS JOIN jobs AS p ON p.id = c.parent
+WHERE c.state = 'pending' AND c.listed = 1 AND c.blocked = 1
+    AND p.state IN ('failed', 'refused', 'held', 'expired', 'cancelled')
+ORDER BY c.position LIMIT :limit;
+
+-- name: open_attempts
+SELECT jobs.*, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id, a.started_at, a.counted
+FROM attempts AS a INDEXED BY attempts_open CROSS JOIN jobs ON jobs.key = a.job
+WHERE a.outcome = 'open' ORDER BY a.id;
+
+-- name: due_outputs
+SELECT jobs.*, o.id AS output_id, o.position AS output_position, o.round AS output_round, o.url, o.alternatives, o.spool, o.expires_at,
+    o.tries AS output_tries, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id
+FROM outputs AS o CROSS JOIN jobs ON jobs.key = o.job CROSS JOIN attempts AS a ON a.id = o.attempt
+WHERE o.state = 'remote' AND o.not_before IS NULL
+ORDER BY ifnull(o.expires_at, 1e18) LIMIT :limit;
+
+-- name: retried_outputs
+SELECT jobs.*, o.id AS output_id, o.position AS output_position, o.round AS output_round, o.url, o.alternatives, o.spool, o.expires_at,
+    o.tries AS output_tries, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id
+FROM outputs AS o CROSS JOIN jobs ON jobs.key = o.job CROSS JOIN attempts AS a ON a.id = o.attempt
+WHERE o.state = 'remote' AND o.not_before IS NOT NULL AND o.not_before <= :now
+ORDER BY o.not_before LIMIT :limit;
+
+-- name: any_due_output
+SELECT 1 FROM outputs WHERE state = 'remote' AND not_before IS NULL LIMIT 1;
+
+-- name: next_due_output
+SELECT not_before FROM outputs WHERE state = 'remote' AND not_before IS NOT NULL ORDER BY not_before LIMIT 1;
+
+-- name: saved_paths
+SELECT o.path FROM jobs JOIN outputs AS o ON o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0
+WHERE jobs.id = :id AND o.state = 'saved' ORDER BY o.position;

@@ -1,0 +1,57 @@
+-- What the views ask.
+
+-- name: last_run
+SELECT id, started_at, pid, options, ended_at, exit_code, reason FROM runs ORDER BY id DESC LIMIT 1;
+
+-- name: get_note
+SELECT value FROM notes WHERE key = :key;
+
+-- name: tally
+SELECT subject, state, n FROM tally;
+
+-- name: link_deadlines
+SELECT (SELECT min(expires_at) FROM outputs WHERE state = 'remote') AS next_expiry,
+    (SELECT count(*) FROM outputs WHERE state = 'remote' AND expires_at < :soon) AS soon;
+
+-- name: traffic
+SELECT provider, concurrency, waiting_until, reason FROM traffic;
+
+-- name: in_flight
+SELECT provider, count(*) AS n FROM attempts WHERE outcome = 'open' GROUP BY provider;
+
+-- name: page_of_jobs
+SELECT * FROM jobs
+WHERE (position, key) > (:position, :key) AND listed = :listed
+    AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+    AND (:error IS NULL OR error_kind GLOB :error OR error_code GLOB :error)
+    AND (:provider IS NULL OR ifnull(served_by, provider) GLOB :provider)
+    AND (:model IS NULL OR model GLOB :model)
+    AND (:id IS NULL OR id GLOB :id)
+ORDER BY position, key LIMIT :limit;
+
+-- name: attempts_of
+SELECT * FROM attempts WHERE job IN (SELECT value FROM json_each(:keys)) ORDER BY job, number;
+
+-- name: outputs_of
+SELECT o.* FROM outputs AS o JOIN jobs AS j ON j.key = o.job
+WHERE o.job IN (SELECT value FROM json_each(:keys)) AND (:all OR (o.round = j.round AND o.superseded = 0))
+ORDER BY o.job, o.round, o.position, o.id;
+
+-- name: unfinished
+SELECT state, error_kind, count(*) AS n, min(error_message) AS example FROM jobs
+WHERE listed = 1 AND state <> 'done' GROUP BY state, error_kind ORDER BY state, n DESC;
+
+-- name: page_of_files
+SELECT o.id, o.path, o.sha256, o.bytes, j.id AS job FROM outputs AS o JOIN jobs AS j ON j.key = o.job
+WHERE o.id > :after AND o.state = 'saved' ORDER BY o.id LIMIT :limit;
+
+-- name: page_of_replies
+SELECT a.id AS attempt_id, a.provider AS attempt_provider, a.outcome, a.http_status, a.task_id, r.text, j.*
+FROM replies AS r JOIN attempts AS a ON a.id = r.attempt JOIN jobs AS j ON j.key = a.job
+WHERE a.id > :after AND j.listed = 1 AND a.round = j.round
+    AND (:states IS NULL OR j.state IN (SELECT value FROM json_each(:states)))
+    AND (:error IS NULL OR j.error_kind GLOB :error OR j.error_code GLOB :error)
+    AND (:provider IS NULL OR ifnull(j.served_by, j.provider) GLOB :provider)
+    AND (:model IS NULL OR j.model GLOB :model)
+    AND (:id IS NULL OR j.id GLOB :id)
+ORDER BY a.id LIMIT :limit;

@@ -1,0 +1,153 @@
+-- The steps of a job, its attempts and its outputs. Each names the state that it expects.
+
+-- name: job
+SELECT * FROM jobs WHERE key = :key;
+
+-- name: move_job
+UPDATE jobs SET state = :new WHERE key = :key AND state = :old;
+
+-- name: start_job
+UPDATE jobs SET state = 'running', not_before = NULL, tries = tries + :counted, served_by = :provider
+WHERE key = :key AND state = 'pending';
+
+-- name: add_attempt
+INSERT INTO attempts (job, number, round, provider, idempotency_key, counted, started_at)
+SELECT key, 1 + (SELECT count(*) FROM attempts WHERE job = key), round, :provider, :idempotency_key, :counted, :at
+FROM jobs WHERE key = :key RETURNING id;
+
+-- name: attempt
+SELECT id, job, round, provider, outcome, counted FROM attempts WHERE id = :attempt;
+
+-- name: note_task
+UPDATE attempts SET task_id = :task_id WHERE id = :attempt;
+
+-- name: note_reply
+UPDATE attempts SET http_status = :status, request_id = ifnull(:request_id, request_id) WHERE id = :attempt;
+
+-- name: keep_reply
+INSERT INTO replies (attempt, text, received_at) VALUES (:attempt, :text, :at)
+ON CONFLICT (attempt) DO UPDATE SET text = excluded.text, received_at = excluded.received_at;
+
+-- name: attempt_succeeded
+UPDATE attempts SET outcome = 'succeeded', finished_at = :at, gen_id = ifnull(:gen_id, gen_id), usage = :usage,
+    cost = :cost, images = :images, error_at = NULL, error_kind = NULL, error_code = NULL, error_message = NULL
+WHERE id = :attempt AND outcome = :expected;
+
+-- name: attempt_ended
+UPDATE attempts SET outcome = :outcome, finished_at = :at, error_at = :at, counted = :counted, http_status = ifnull(http_status, :status),
+    request_id = ifnull(request_id, :request_id),
+    error_kind = :error_kind, error_code = :error_code, error_message = :error_message
+WHERE id = :attempt AND outcome = 'open';
+
+-- name: attempt_kept_open
+UPDATE attempts SET error_at = :at, error_kind = :error_kind, error_code = :error_code, error_message = :error_message
+WHERE id = :attempt AND outcome = 'open';
+
+-- name: charge_job
+UPDATE jobs SET cost = ifnull(cost, 0) + :cost WHERE key = :key;
+
+-- name: clear_error
+UPDATE jobs SET repeats = 0, last_error = NULL, not_before = NULL,
+    error_kind = NULL, error_code = NULL, error_message = NULL WHERE key = :key;
+
+-- name: note_error
+UPDATE jobs SET error_kind = :error_kind, error_code = :error_code, error_message = :error_message WHERE key = :key;
+
+-- name: settle_job
+UPDATE jobs SET state = :state, not_before = :not_before, tries = max(0, tries + :more_tries),
+    repeats = CASE WHEN last_error IS :signature THEN repeats + 1 ELSE 1 END, last_error = :signature,
+    error_kind = :error_kind, error_code = :error_code, error_message = :error_message
+WHERE key = :key AND state = 'running';
+
+-- name: end_pending
+UPDATE jobs SET state = :state, not_before = NULL,
+    error_kind = :error_kind, error_code = :error_code, error_message = :error_message
+WHERE key = :key AND state = 'pending';
+
+-- name: add_output
+INSERT INTO outputs (job, attempt, round, position, url, alternatives, spool, expires_at, counted)
+SELECT key, :attempt, :round, :position, :url, :alternatives, :spool, :expires_at, (listed AND round = :round)
+FROM jobs WHERE key = :key RETURNING id;
+
+-- name: taken_positions
+SELECT position FROM outputs WHERE job = :key AND round = :round AND superseded = 0;
+
+-- name: count_outputs
+SELECT sum(state = 'remote') AS remote, sum(state = 'saved') AS saved,
+    sum(state = 'expired') AS expired, sum(state = 'bad') AS bad
+FROM outputs WHERE job = :key AND round = :round AND superseded = 0;
+
+-- name: output
+SELECT id, job, round, superseded, state FROM outputs WHERE id = :output;
+
+-- name: output_saved
+UPDATE outputs SET state = 'saved', path = :path, sha256 = :sha256, bytes = :bytes, width = :width, height = :height,
+    format = :format, settled_at = :at, not_before = NULL, spool = NULL, error_kind = NULL, error_code = NULL, error_message = NULL
+WHERE id = :output AND state = 'remote';
+
+-- name: output_failed
+UPDATE outputs SET state = :state, settled_at = :at, tries = tries + 1, not_before = :not_before,
+    error_kind = :error_kind, error_code = :error_code, error_message = :error_message
+WHERE id = :output AND state = 'remote';
+
+-- name: links_of_attempt
+SELECT id, state FROM outputs WHERE attempt = :attempt AND job = :key AND superseded = 0 ORDER BY position;
+
+-- name: fresh_link
+UPDATE outputs SET state = 'remote', url = :url, alternatives = :alternatives, spool = :spool, expires_at = :expires_at,
+    settled_at = NULL, not_before = NULL, tries = 0, error_kind = NULL, error_code = NULL, error_message = NULL
+WHERE id = :output AND state IN ('remote', 'expired');
+
+-- name: retryable_keys
+SELECT key, state FROM jobs
+WHERE state IN (SELECT value FROM json_each(:states)) AND listed = 1
+    AND (:error IS NULL OR error_kind GLOB :error OR error_code GLOB :error)
+    AND (:provider IS NULL OR ifnull(served_by, provider) GLOB :provider)
+    AND (:model IS NULL OR model GLOB :model)
+    AND (:id IS NULL OR id GLOB :id);
+
+-- name: reset_job
+UPDATE jobs SET state = :new, tries = 0, repeats = 0, last_error = NULL, not_before = NULL,
+    error_kind = NULL, error_code = NULL, error_message = NULL
+WHERE key = :key AND state = :old;
+
+-- name: supersede_lost
+UPDATE outputs SET superseded = 1, counted = 0
+WHERE job = :key AND state IN ('expired', 'bad') AND round = (SELECT round FROM jobs WHERE key = :key);
+
+-- name: cancelled_children
+SELECT c.key, c.state FROM jobs AS c JOIN jobs AS p ON c.parent = p.id
+WHERE p.key = :key AND c.state = 'cancelled' AND c.listed = 1;
+
+-- name: open_run
+INSERT INTO runs (started_at, pid, options) VALUES (:at, :pid, :options) RETURNING id;
+
+-- name: close_run
+UPDATE runs SET ended_at = :at, exit_code = :exit_code, reason = :reason WHERE id = :run;
+
+-- name: put_note
+INSERT INTO notes (key, value) VALUES (:key, :value) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: put_traffic
+INSERT INTO traffic (provider, concurrency, waiting_until, reason) VALUES (:provider, :concurrency, :waiting_until, :reason)
+ON CONFLICT (provider) DO UPDATE SET concurrency = excluded.concurrency, waiting_until = excluded.waiting_until,
+    reason = excluded.reason;
+
+-- name: add_round
+INSERT INTO rounds (job, round, fingerprint, opened_at)
+SELECT :key, max(round) + 1, :fingerprint, :at FROM rounds WHERE job = :key RETURNING round;
+
+-- name: enter_round
+UPDATE jobs SET round = :round, fingerprint = :fingerprint, state = :state, tries = 0, repeats = 0, last_error = NULL,
+    not_before = NULL, served_by = (SELECT provider FROM attempts WHERE job = :key AND round = :round
+                                    ORDER BY number DESC LIMIT 1),
+    error_kind = :error_kind, error_code = :error_code, error_message = :error_message
+WHERE key = :key;
+
+-- name: last_attempt
+SELECT outcome, error_kind, error_code, error_message FROM attempts
+WHERE job = :key AND round = :round ORDER BY number DESC LIMIT 1;
+
+-- name: lost_output
+SELECT error_kind, error_code, error_message FROM outputs
+WHERE job = :key AND round = :round AND superseded = 0 AND state IN ('expired', 'bad') ORDER BY state DESC, position LIMIT 1;

@@ -1,0 +1,253 @@
+"""The ledger for those who only look: status, jobs, files, comparison with a manifest.
+
+Its connection can't write, works while a run does, and holds no lock between two pages.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TypeVar
+
+from batchgen.errors import WorkspaceError
+from batchgen.ledger import sync
+from batchgen.ledger.connection import LEDGER, Connection, open_reader, translate
+from batchgen.ledger.migrate import require_current
+from batchgen.ledger.records import (
+    Change,
+    Difference,
+    Filter,
+    JobRecord,
+    ProviderStatus,
+    RunRecord,
+    SavedFile,
+    SavedReply,
+    Standing,
+    Status,
+    Unfinished,
+)
+from batchgen.ledger.rows import Params, dump, filter_params, job_of, job_record
+from batchgen.ledger.statements import SQL
+from batchgen.model import Entry, JobState, Outcome, OutputState
+
+PAGE = 500
+"""Jobs that are held at a time."""
+
+_DAY = 86400.0
+T = TypeVar("T")
+
+
+def require_ledger(workspace: Path) -> None:
+    """Raise `WorkspaceError` when nothing was run in that folder."""
+    if not (workspace / LEDGER).exists():
+        raise WorkspaceError(f"{workspace} has no {LEDGER}: nothing was run there yet")
+
+
+class Reader:
+    """A ledger opened for reading. Made by `Reader.open`; times are epoch seconds."""
+
+    def __init__(self, db: Connection, workspace: Path) -> None:
+        self._db = db
+        self._workspace = workspace
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, workspace: Path) -> AsyncIterator[Reader]:
+        """Raises `WorkspaceError` when there is no ledger, or none that this version can read."""
+        require_ledger(workspace)
+        async with open_reader(workspace) as db:
+            reader = cls(db, workspace)
+            await reader.ask(require_current)
+            yield reader
+
+    async def ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function of the plain connection on one snapshot. Raises `WorkspaceError` for a bad file."""
+        try:
+            return await self._db.run(lambda db: _on_snapshot(db, question))
+        except sqlite3.Error as error:
+            raise translate(error, self._workspace) from error
+
+    async def status(self, now: float) -> Status:
+        """The whole batch in numbers, at a cost that does not grow with it."""
+        return await self.ask(lambda db: _status(db, now))
+
+    async def jobs(self, filter: Filter, *, all: bool = False) -> AsyncIterator[JobRecord]:
+        """The jobs that fit, in manifest order. `all`: with those not listed and outputs of every round."""
+        for listed in (True, False) if all else (True,):
+            place: Params = {"position": -1, "key": -1}
+            while True:
+                params: Params = {**filter_params(filter), **place, "listed": listed, "limit": PAGE}
+                place, records = await self.ask(partial(_page_of_jobs, params, all))
+                for record in records:
+                    yield record
+                if len(records) < PAGE:
+                    break
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        """One job by its id, listed or not."""
+        return await self.ask(lambda db: _one_job(db, job_id))
+
+    async def standings(self, entries: Iterable[Entry]) -> AsyncIterator[Standing]:
+        """How each entry of a manifest stands against the ledger; `entries` is read in batches."""
+        for batch in sync.batches(entries):
+            for standing in await self.ask(partial(sync.standings, batch)):
+                yield standing
+
+    async def compare(self, entries: Iterable[Entry]) -> Difference:
+        """What `Ledger.sync` would answer, without doing it."""
+        changes: Counter[Change] = Counter()
+        returning = 0
+        async for standing in self.standings(entries):
+            changes[standing.change] += 1
+            returning += standing.returning
+        listed = await self.ask(lambda db: int(db.execute(SQL["listed_total"]).fetchone()[0]))
+        known = changes[Change.CHANGED] + changes[Change.UNCHANGED]
+        return sync.difference(changes, listed - (known - returning))
+
+    async def unfinished_summary(self) -> list[Unfinished]:
+        """The listed jobs that are not done, counted by state and kind of error."""
+        return await self.ask(
+            lambda db: [
+                Unfinished(JobState(row["state"]), row["error_kind"], row["n"], row["example"])
+                for row in db.execute(SQL["unfinished"])
+            ]
+        )
+
+    async def files(self) -> AsyncIterator[SavedFile]:
+        """Every saved file of every round, of all jobs."""
+        async for row in self._pages("page_of_files", {}, "id"):
+            yield SavedFile(row["path"], row["sha256"], row["bytes"], row["job"])
+
+    async def replies(self, filter: Filter) -> AsyncIterator[SavedReply]:
+        """The kept replies of the jobs that fit, in their current round, oldest attempt first."""
+        async for row in self._pages("page_of_replies", filter_params(filter), "attempt_id"):
+            yield SavedReply(
+                attempt_id=row["attempt_id"],
+                key=row["key"],
+                job=job_of(row),
+                state=JobState(row["state"]),
+                provider=row["attempt_provider"],
+                outcome=Outcome(row["outcome"]),
+                http_status=row["http_status"],
+                task_id=row["task_id"],
+                text=row["text"],
+            )
+
+    async def note(self, key: str) -> str | None:
+        """What the run noted under `key`, or None."""
+        row = await self.ask(lambda db: db.execute(SQL["get_note"], {"key": key}).fetchone())
+        return None if row is None else str(row["value"])
+
+    async def last_run(self) -> RunRecord | None:
+        """The latest run over this workspace."""
+        return await self.ask(_last_run)
+
+    async def _pages(self, name: str, params: Params, order: str) -> AsyncIterator[sqlite3.Row]:
+        after = 0
+        while True:
+            bound: Params = {**params, "after": after, "limit": PAGE}
+            rows = await self.ask(partial(_rows, name, bound))
+            for row in rows:
+                yield row
+            if len(rows) < PAGE:
+                break
+            after = rows[-1][order]
+
+
+def _on_snapshot(db: sqlite3.Connection, question: Callable[[sqlite3.Connection], T]) -> T:
+    db.execute("BEGIN")
+    try:
+        return question(db)
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _rows(name: str, params: Params, db: sqlite3.Connection) -> list[sqlite3.Row]:
+    return db.execute(SQL[name], params).fetchall()
+
+
+def _page_of_jobs(params: Params, all: bool, db: sqlite3.Connection) -> tuple[Params, list[JobRecord]]:
+    rows = db.execute(SQL["page_of_jobs"], params).fetchall()
+    if not rows:
+        return {}, []
+    return {"position": rows[-1]["position"], "key": rows[-1]["key"]}, _records(db, rows, all)
+
+
+def _one_job(db: sqlite3.Connection, job_id: str) -> JobRecord | None:
+    rows = db.execute(SQL["known_jobs"], {"ids": dump([job_id])}).fetchall()
+    return _records(db, rows, False)[0] if rows else None
+
+
+def _records(db: sqlite3.Connection, rows: list[sqlite3.Row], all: bool) -> list[JobRecord]:
+    chosen: Params = {"keys": dump([row["key"] for row in rows]), "all": all}
+    attempts = _by_job(db.execute(SQL["attempts_of"], chosen))
+    outputs = _by_job(db.execute(SQL["outputs_of"], chosen))
+    return [job_record(row, attempts.get(row["key"], ()), outputs.get(row["key"], ())) for row in rows]
+
+
+def _by_job(rows: Iterable[sqlite3.Row]) -> dict[int, list[sqlite3.Row]]:
+    return {key: list(group) for key, group in groupby(rows, key=lambda row: int(row["job"]))}
+
+
+def _status(db: sqlite3.Connection, now: float) -> Status:
+    tally = {(row["subject"], row["state"]): row["n"] for row in db.execute(SQL["tally"])}
+    deadlines = db.execute(SQL["link_deadlines"], {"soon": now + _DAY}).fetchone()
+    return Status(
+        jobs={state: tally["job", state.value] for state in JobState},
+        outputs={state: tally["output", state.value] for state in OutputState},
+        attempts=tally["attempt", ""],
+        # Sums of binary fractions: what is past a millionth is noise.
+        cost=round(float(tally["cost", ""]), 6),
+        next_expiry=deadlines["next_expiry"],
+        expiring_within_24h=deadlines["soon"],
+        providers=_providers(db),
+    )
+
+
+def _providers(db: sqlite3.Connection) -> dict[str, ProviderStatus]:
+    run = _last_run(db)
+    alive = run is not None and run.alive
+    in_flight = {row["provider"]: row["n"] for row in db.execute(SQL["in_flight"])} if alive else {}
+    noted = {row["provider"]: row for row in db.execute(SQL["traffic"])}
+    return {
+        name: ProviderStatus(
+            in_flight=in_flight.get(name, 0),
+            limit=noted[name]["concurrency"] if name in noted else None,
+            waiting_until=noted[name]["waiting_until"] if alive and name in noted else None,
+            reason=noted[name]["reason"] if alive and name in noted else None,
+        )
+        for name in sorted(noted.keys() | in_flight.keys())
+    }
+
+
+def _last_run(db: sqlite3.Connection) -> RunRecord | None:
+    row = db.execute(SQL["last_run"]).fetchone()
+    if row is None:
+        return None
+    return RunRecord(
+        run_id=row["id"],
+        started_at=row["started_at"],
+        pid=row["pid"],
+        options=row["options"],
+        ended_at=row["ended_at"],
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+        alive=row["ended_at"] is None and _exists(row["pid"]),
+    )
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, so it is there
+        return True
+    return True

@@ -1,0 +1,256 @@
+"""What the ledger gives back: rows as frozen values. No SQL here, no I/O.
+
+Times are epoch seconds (UTC). Paths are relative to the workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from batchgen.errors import JobError
+from batchgen.model import Entry, Job, JobState, Outcome, OutputState
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """Why something is not done: `kind` is our word, `code` the provider's."""
+
+    kind: str
+    code: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One try of a job at one provider. `number` counts from 1 over the life of the job."""
+
+    number: int
+    provider: str
+    task_id: str | None
+    gen_id: str | None
+    request_id: str | None
+    http_status: int | None
+    outcome: Outcome
+    error: ErrorRecord | None
+    started_at: float
+    finished_at: float | None
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputRecord:
+    """One image of a job. `position` counts from 0 within the job's current round."""
+
+    position: int
+    url: str | None
+    expires_at: float | None
+    state: OutputState
+    path: str | None
+    sha256: str | None
+    bytes: int | None
+    width: int | None
+    height: int | None
+    format: str | None
+    error: ErrorRecord | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """One job as it stands, with its attempts and the outputs of its current round."""
+
+    job: Job
+    state: JobState
+    provider: str
+    """the provider of its last attempt, else the first of its list"""
+    cost: float | None
+    not_before: float | None
+    error: ErrorRecord | None
+    warnings: tuple[str, ...]
+    attempts: tuple[AttemptRecord, ...]
+    outputs: tuple[OutputRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingJob:
+    """A job that may be sent: `have` images are there already, `tries` attempts were spent."""
+
+    key: int
+    job: Job
+    have: int
+    tries: int
+    round: int
+    last_error: str | None
+    """signature `kind|code|message` of the attempt before, to notice the same error again"""
+    repeats: int
+    """how often in a row that same error came"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAttempt:
+    """An attempt without an outcome, found when a run starts, or one to re-attach to."""
+
+    attempt_id: int
+    key: int
+    job: Job
+    provider: str
+    task_id: str | None
+    started_at: float
+    tries: int
+    """counted attempts of its job before this one"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueOutput:
+    """An output that is not on disk and may be fetched now. `tries` downloads were begun before."""
+
+    output_id: int
+    key: int
+    job: Job
+    provider: str
+    position: int
+    round: int
+    urls: tuple[str, ...]
+    spool: str | None
+    expires_at: float | None
+    tries: int
+    task_id: str | None
+    attempt_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A manifest against the ledger, in jobs."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which jobs; every field that is set must fit. `id_glob`, `provider`, `model`, `error` may be globs."""
+
+    states: frozenset[JobState] = frozenset()
+    error: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    id_glob: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderStatus:
+    """One provider's traffic. `limit` is the concurrency in force; `reason` says what it waits for."""
+
+    in_flight: int = 0
+    limit: int | None = None
+    waiting_until: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The whole batch in numbers. Outputs and cost count the jobs that the manifest still lists."""
+
+    jobs: Mapping[JobState, int]
+    outputs: Mapping[OutputState, int]
+    attempts: int
+    cost: float
+    next_expiry: float | None
+    expiring_within_24h: int
+    providers: Mapping[str, ProviderStatus] = field(default_factory=dict)
+
+
+class Change(StrEnum):
+    """What the manifest says about a job, compared with the ledger."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One manifest entry against the ledger: the state it is in (None: new) and the images still to ask for.
+
+    `returning`: the manifest left it out the last time.
+    """
+
+    entry: Entry
+    change: Change
+    state: JobState | None
+    missing: int
+    returning: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt ends without images, and what becomes of its job (not before a time, for `pending`)."""
+
+    outcome: Outcome
+    error: JobError
+    state: JobState
+    not_before: float | None
+    counted: bool
+    """False: the attempt does not use up one of the job's tries"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """A pending job whose parent came to an end without an image for it."""
+
+    key: int
+    job_id: str
+    parent_id: str
+    parent_state: JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One invocation over the workspace; `alive` while its process exists and it has not ended."""
+
+    run_id: int
+    started_at: float
+    pid: int
+    options: str
+    ended_at: float | None
+    exit_code: int | None
+    reason: str | None
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """How many listed jobs are in a state for one kind of error, with one message as an example."""
+
+    state: JobState
+    kind: str | None
+    count: int
+    example: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """A file that the ledger answers for."""
+
+    path: str
+    sha256: str
+    bytes: int
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedReply:
+    """The last complete reply of an attempt, as text without base64."""
+
+    attempt_id: int
+    key: int
+    job: Job
+    state: JobState
+    provider: str
+    outcome: Outcome
+    http_status: int | None
+    task_id: str | None
+    text: str

@@ -1,0 +1,195 @@
+"""Jobs to columns and rows back to frozen values: the only place that knows both shapes. Pure."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias, cast
+
+from batchgen.errors import JobError
+from batchgen.ledger.records import (
+    AttemptRecord,
+    DueOutput,
+    ErrorRecord,
+    Filter,
+    JobRecord,
+    OpenAttempt,
+    OutputRecord,
+)
+from batchgen.model import Entry, Job, JobState, Json, Outcome, OutputState
+
+Value: TypeAlias = int | float | str | None
+Params: TypeAlias = dict[str, Value]
+Rows: TypeAlias = Iterable[sqlite3.Row]
+
+# One encoder: `json.dumps` with options makes a new one a call.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_IN_REQUEST = ("size", "quality", "output_format", "output_compression", "background", "mask")
+
+
+def dump(value: Json) -> str:
+    """Compact JSON that a reader of the file can read."""
+    return _ENCODER.encode(value)
+
+
+def entry_columns(entry: Entry, position: int) -> Params:
+    """The columns of `jobs` that come from the manifest."""
+    job = entry.job
+    given = {name: getattr(job, name) for name in _IN_REQUEST}
+    request: dict[str, Json] = {name: value for name, value in given.items() if value is not None}
+    if job.references:
+        request["references"] = job.references
+    if job.meta:
+        request["meta"] = job.meta
+    if job.params:
+        request["params"] = job.params
+    return {
+        "id": job.id,
+        "position": position,
+        "provider": job.provider[0],
+        "providers": dump(job.provider),
+        "model": job.model,
+        "ratio": job.ratio,
+        "prompt": job.prompt,
+        "request": dump(request),
+        "parent": job.after,
+        "wanted": job.n,
+        "fingerprint": entry.fingerprint,
+        "warnings": dump(entry.warnings),
+    }
+
+
+def job_of(row: sqlite3.Row) -> Job:
+    """The job as the manifest meant it when the ledger last read it."""
+    request = json.loads(row["request"])
+    return Job(
+        id=row["id"],
+        prompt=row["prompt"],
+        provider=_texts(row["providers"]),
+        model=row["model"],
+        ratio=row["ratio"],
+        n=row["wanted"],
+        after=row["parent"],
+        references=tuple(request.get("references", ())),
+        meta=cast(Mapping[str, Json], request.get("meta", {})),
+        params=cast(Mapping[str, Json], request.get("params", {})),
+        **{name: request.get(name) for name in _IN_REQUEST},
+    )
+
+
+def error_params(error: JobError | ErrorRecord | None) -> Params:
+    """The three error columns; all NULL for None."""
+    if error is None:
+        return {"error_kind": None, "error_code": None, "error_message": None}
+    return {"error_kind": error.kind, "error_code": error.code, "error_message": error.message}
+
+
+def signature(error: JobError) -> str:
+    """What makes two errors of a job the same error."""
+    return f"{error.kind}|{error.code or ''}|{error.message}"
+
+
+def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
+    """A row of `jobs` with its rows of `attempts` and `outputs`, each in order."""
+    return JobRecord(
+        job=job_of(row),
+        state=JobState(row["state"]),
+        provider=row["served_by"] or row["provider"],
+        cost=row["cost"],
+        not_before=row["not_before"],
+        error=_error(row),
+        warnings=_texts(row["warnings"]),
+        attempts=tuple(_attempt(attempt) for attempt in attempts),
+        outputs=tuple(_output(output) for output in outputs),
+    )
+
+
+def open_attempt(row: sqlite3.Row) -> OpenAttempt:
+    """A row of `open_attempts`."""
+    return OpenAttempt(
+        attempt_id=row["attempt_id"],
+        key=row["key"],
+        job=job_of(row),
+        provider=row["attempt_provider"],
+        task_id=row["task_id"],
+        started_at=row["started_at"],
+        tries=row["tries"] - row["counted"],
+    )
+
+
+def due_output(row: sqlite3.Row) -> DueOutput:
+    """A row of `due_outputs` or `retried_outputs`."""
+    first = () if row["url"] is None else (row["url"],)
+    return DueOutput(
+        output_id=row["output_id"],
+        key=row["key"],
+        job=job_of(row),
+        provider=row["attempt_provider"],
+        position=row["output_position"],
+        round=row["output_round"],
+        urls=first + _texts(row["alternatives"]),
+        spool=row["spool"],
+        expires_at=row["expires_at"],
+        tries=row["output_tries"],
+        task_id=row["task_id"],
+        attempt_id=row["attempt_id"],
+    )
+
+
+def _attempt(row: sqlite3.Row) -> AttemptRecord:
+    return AttemptRecord(
+        number=row["number"],
+        provider=row["provider"],
+        task_id=row["task_id"],
+        gen_id=row["gen_id"],
+        request_id=row["request_id"],
+        http_status=row["http_status"],
+        outcome=Outcome(row["outcome"]),
+        error=_error(row),
+        started_at=row["started_at"],
+        finished_at=row["finished_at"],
+        cost=row["cost"],
+    )
+
+
+def _output(row: sqlite3.Row) -> OutputRecord:
+    return OutputRecord(
+        position=row["position"],
+        url=row["url"],
+        expires_at=row["expires_at"],
+        state=OutputState(row["state"]),
+        path=row["path"],
+        sha256=row["sha256"],
+        bytes=row["bytes"],
+        width=row["width"],
+        height=row["height"],
+        format=row["format"],
+        error=_error(row),
+    )
+
+
+def _error(row: sqlite3.Row) -> ErrorRecord | None:
+    if row["error_kind"] is None:
+        return None
+    return ErrorRecord(row["error_kind"], row["error_code"], row["error_message"])
+
+
+def _texts(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
+def glob(pattern: str | None) -> str | None:
+    """A shell pattern in SQLite's spelling, which negates a set with `^`."""
+    return None if pattern is None else pattern.replace("[!", "[^")
+
+
+def filter_params(chosen: Filter) -> Params:
+    """The parameters of every statement that takes a `Filter`."""
+    return {
+        "states": dump(sorted(chosen.states)) if chosen.states else None,
+        "error": glob(chosen.error),
+        "provider": glob(chosen.provider),
+        "model": glob(chosen.model),
+        "id": glob(chosen.id_glob),
+    }

@@ -1,0 +1,244 @@
+"""The ledger of a run: the facts go in through one writer, the claims come out of a second connection.
+
+Every writing call returns after its transaction is on the disk. One process at a time holds a
+workspace. Decides nothing: which state an ended attempt leads to is the caller's word.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from batchgen.errors import JobError, WorkspaceError
+from batchgen.events import Generated, RemoteImage, Saved
+from batchgen.ledger import claims, lock, retrying, steps, sync
+from batchgen.ledger.connection import Connection, open_writer, translate
+from batchgen.ledger.migrate import migrate
+from batchgen.ledger.reader import Reader, require_ledger
+from batchgen.ledger.records import (
+    Difference,
+    DueOutput,
+    Ending,
+    ErrorRecord,
+    Filter,
+    OpenAttempt,
+    Orphan,
+    PendingJob,
+    ProviderStatus,
+    Status,
+)
+from batchgen.ledger.rows import Params, glob
+from batchgen.ledger.statements import SQL
+from batchgen.ledger.writer import Writer, open_queue
+from batchgen.model import Entry, JobState, Outcome, OutputState
+
+IMAGES = "images"
+
+
+class Ledger:
+    """The open ledger of one workspace, held alone. Made by `Ledger.open`; times are epoch seconds."""
+
+    def __init__(self, writer: Writer, reader: Reader, now: Callable[[], float]) -> None:
+        self._write = writer.write
+        self._read = reader.ask
+        self._now = now
+        self.reader = reader
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, workspace: Path, *, now: Callable[[], float], create: bool = True
+    ) -> AsyncIterator[Ledger]:
+        """Make the folder and the ledger if need be, bring an older one up to date, and hold the workspace.
+
+        `create` False: the ledger must be there. Raises `WorkspaceError` when another run holds it, or
+        when it can't be made, read or written.
+        """
+        if not create:
+            require_ledger(workspace)
+        try:
+            (workspace / IMAGES).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WorkspaceError(f"workspace {workspace} can't be made: {error.strerror}") from error
+        with lock.hold(workspace):
+            async with open_writer(workspace) as db:
+                await _prepare(db, workspace)
+                async with Reader.open(workspace) as reader, open_queue(db, workspace) as writer:
+                    yield cls(writer, reader, now)
+
+    async def sync(self, entries: Iterable[Entry]) -> Difference:
+        """Bring the jobs to what the manifest lists, all or nothing. `entries` is read in another thread.
+
+        Raises what `entries` raises, `ManifestError` above all, and then nothing has changed.
+        """
+        return await self._write(lambda db: sync.synchronise(db, entries, self._now()))
+
+    async def begin_run(self, started_at: float, pid: int, options: str) -> int:
+        """Note that a run begins; returns its id."""
+        params: Params = {"at": started_at, "pid": pid, "options": options}
+        return await self._write(lambda db: int(db.execute(SQL["open_run"], params).fetchone()[0]))
+
+    async def end_run(self, run_id: int, at: float, exit_code: int, reason: str | None) -> None:
+        """Note how a run ended."""
+        await self._put("close_run", {"run": run_id, "at": at, "exit_code": exit_code, "reason": reason})
+
+    async def pending(
+        self, provider: str, now: float, limit: int, exclude: Collection[int], *, id_glob: str | None = None
+    ) -> list[PendingJob]:
+        """Jobs that may be sent now and whose first provider this is, in manifest order.
+
+        Left out: those in `exclude` (keys), those with a later `not_before`, and those whose parent
+        is not `done`.
+        """
+        params: Params = {"provider": provider, "now": now, "id": glob(id_glob)}
+        held = frozenset(exclude)  # the caller goes on changing its own
+        return await self._read(lambda db: claims.pending_jobs(db, params, limit, held))
+
+    async def next_due(self, provider: str, *, id_glob: str | None = None) -> float | None:
+        """When the first pending job of the provider may be sent: 0.0 for at once, None when there is none.
+
+        Jobs whose parent is not `done` are left out, as in `pending`; see `awaits_parent`.
+        """
+        params: Params = {"provider": provider, "id": glob(id_glob)}
+        return await self._read(lambda db: claims.next_job_due(db, params))
+
+    async def awaits_parent(self, provider: str, *, id_glob: str | None = None) -> bool:
+        """Whether a pending job of the provider waits for a parent that may still become `done`."""
+        params: Params = {"provider": provider, "id": glob(id_glob)}
+        return await self._read(lambda db: claims.hopeful(db, params))
+
+    async def orphans(self, limit: int = 1000) -> list[Orphan]:
+        """Pending jobs that can never start, because their parent ended without success."""
+        return await self._read(lambda db: claims.orphans(db, limit))
+
+    async def saved_paths(self, job_id: str) -> list[str]:
+        """The saved images of a job as it stands, by position: what a child of it edits."""
+        return await self._read(lambda db: claims.saved_paths(db, job_id))
+
+    async def begin_attempt(
+        self, key: int, provider: str, at: float, idempotency_key: str, counts: bool = True
+    ) -> int:
+        """Open an attempt, before its request leaves; returns its id. `counts` False: a free probe."""
+        params: Params = {
+            "provider": provider,
+            "at": at,
+            "idempotency_key": idempotency_key,
+            "counted": counts,
+        }
+        return await self._write(lambda db: steps.begin_attempt(db, key, params))
+
+    async def task_seen(self, attempt_id: int, task_id: str) -> None:
+        """The provider named its task."""
+        await self._write(lambda db: steps.task_seen(db, attempt_id, task_id))
+
+    async def replied(self, attempt_id: int, status: int, request_id: str | None, text: str) -> None:
+        """A complete reply came; its text without base64 is kept, up to 64 KiB."""
+        params: Params = {"status": status, "request_id": request_id, "at": self._now()}
+        await self._write(lambda db: steps.replied(db, attempt_id, params, text))
+
+    async def generated(
+        self, attempt_id: int, generated: Generated, at: float, cost: float | None
+    ) -> JobState:
+        """The attempt brought images; returns the state of its job.
+
+        The job becomes `generated` when it has all of its images, else `pending` to ask for the rest.
+        An attempt that ended without images may be completed by this too (its reply was read again).
+        """
+        return await self._write(lambda db: steps.generated(db, attempt_id, generated, at, cost))
+
+    async def settle(
+        self,
+        attempt_id: int,
+        outcome: Outcome,
+        error: JobError,
+        at: float,
+        *,
+        state: JobState,
+        not_before: float | None,
+        counted: bool,
+    ) -> None:
+        """End an open attempt without images and put its job into `state`, one of those after `running`."""
+        ending = Ending(outcome=outcome, error=error, state=state, not_before=not_before, counted=counted)
+        await self._write(lambda db: steps.settle(db, attempt_id, ending, at))
+
+    async def keep_open(self, attempt_id: int, error: JobError, at: float) -> None:
+        """Note an error on an attempt that stays open while its task is asked."""
+        await self._write(lambda db: steps.keep_open(db, attempt_id, error, at))
+
+    async def end_pending(self, key: int, state: JobState, error: ErrorRecord | JobError) -> None:
+        """End a pending job without an attempt: `cancelled` or `failed`, and why."""
+        await self._write(lambda db: steps.end_pending(db, key, state, error))
+
+    async def saved(self, output_id: int, saved: Saved, at: float) -> JobState:
+        """The file of an output is on disk; returns the state of its job, which may be `done` by that."""
+        return await self._write(lambda db: steps.saved(db, output_id, saved, at))
+
+    async def output_failed(
+        self, output_id: int, error: JobError, at: float, *, state: OutputState, not_before: float | None
+    ) -> JobState:
+        """A download failed: `remote` to try again, `expired` or `bad` for good. Returns its job's state."""
+        params: Params = {"state": state, "not_before": not_before, "at": at}
+        return await self._write(lambda db: steps.output_failed(db, output_id, error, params))
+
+    async def fresh_links(self, attempt_id: int, images: Sequence[RemoteImage]) -> bool:
+        """Give the unsaved outputs of an attempt, in order, the links that its task now names.
+
+        Returns whether any was renewed; an `expired` job is `generated` again.
+        """
+        return await self._write(lambda db: steps.fresh_links(db, attempt_id, images))
+
+    async def due_outputs(self, now: float, limit: int, exclude: Collection[int]) -> list[DueOutput]:
+        """Outputs to fetch now, of all jobs and rounds; the link that dies first comes first."""
+        held = frozenset(exclude)  # the caller goes on changing its own
+        return await self._read(lambda db: claims.due_outputs(db, now, limit, held))
+
+    async def next_output_due(self) -> float | None:
+        """When the first remote output may be fetched: 0.0 for at once, None when there is none."""
+        return await self._read(claims.next_output_due)
+
+    async def open_attempts(self) -> list[OpenAttempt]:
+        """Every attempt without an outcome, oldest first."""
+        return await self._read(claims.open_attempts)
+
+    async def retry(self, filter: Filter, at: float) -> int:
+        """Put jobs at an end state back to `pending`; returns how many. See `retrying.retry`."""
+        return await self._write(lambda db: retrying.retry(db, filter, at))
+
+    async def traffic(self, name: str, status: ProviderStatus) -> None:
+        """Note how a provider's traffic stands. `in_flight` is counted anew; an endless wait is none."""
+        params: Params = {
+            "provider": name,
+            "concurrency": status.limit,
+            "waiting_until": status.waiting_until if math.isfinite(status.waiting_until or 0.0) else None,
+            "reason": status.reason,
+        }
+        await self._put("put_traffic", params)
+
+    async def note(self, key: str, value: str) -> None:
+        """Keep a word about the batch, the manifest's hash for one."""
+        await self._put("put_note", {"key": key, "value": value})
+
+    async def get_note(self, key: str) -> str | None:
+        """What was noted, or None."""
+        return await self.reader.note(key)
+
+    async def status(self) -> Status:
+        """The whole batch in numbers, as of now."""
+        return await self.reader.status(self._now())
+
+    async def check(self) -> list[str]:
+        """Complaints about the invariants at the end of a run; empty when all is well."""
+        return await self._read(claims.complaints)
+
+    async def _put(self, name: str, params: Params) -> None:
+        await self._write(lambda db: db.execute(SQL[name], params).rowcount)
+
+
+async def _prepare(db: Connection, workspace: Path) -> None:
+    try:
+        await db.run(migrate)
+    except sqlite3.Error as error:
+        raise translate(error, workspace) from error

@@ -1,0 +1,131 @@
+"""The one task that writes: it drains a queue of commands into one transaction after another.
+
+A command is a function of the connection. Its caller is woken after COMMIT, so what it was told
+is on the disk. A command that raises is undone alone; a transaction that can't be committed
+fails for all of its commands. A cancelled caller never leaves half a command behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias, TypeVar, cast
+
+import anyio
+
+from batchgen.ledger.connection import Connection, translate
+
+WINDOW = 0.003
+"""Seconds to wait after the first command for others to share its commit."""
+
+MOST = 1000
+"""Commands in one transaction."""
+
+T = TypeVar("T")
+Command: TypeAlias = Callable[[sqlite3.Connection], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    error: Exception
+
+
+class Writer:
+    """Group commit over one connection. Made by `open_queue`."""
+
+    def __init__(self, db: Connection, workspace: Path) -> None:
+        self._db = db
+        self._workspace = workspace
+        self._queue: asyncio.Queue[tuple[Command, asyncio.Future[object]] | None] = asyncio.Queue()
+        self._closed = False
+
+    async def write(self, command: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `command` in the next transaction; return its result once that is committed.
+
+        Raises what the command raises, and `WorkspaceError` when the file can't be written. Waits to
+        the end even when cancelled by a scope: a fact that was told is known to be told.
+        """
+        if self._closed:
+            raise RuntimeError("the ledger is closed")
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((command, future))
+        with anyio.CancelScope(shield=True):
+            await future
+        return cast(T, future.result())
+
+    def close(self) -> None:
+        """Take no more commands; `drain` ends when those already taken are done."""
+        self._closed = True
+        self._queue.put_nowait(None)
+
+    async def drain(self) -> None:
+        """Commit group after group until closed."""
+        closing = False
+        while not closing:
+            group = [await self._queue.get()]
+            if group[0] is not None:
+                await asyncio.sleep(WINDOW)
+            while len(group) < MOST and not self._queue.empty():
+                group.append(self._queue.get_nowait())
+            closing = None in group
+            await self._commit([item for item in group if item is not None])
+
+    async def _commit(self, group: Sequence[tuple[Command, asyncio.Future[object]]]) -> None:
+        if not group:
+            return
+        results: Sequence[object]
+        try:
+            results = await self._db.run(partial(_run_group, [command for command, _ in group]))
+        except Exception as error:  # whatever broke the transaction must reach everyone who waits for it
+            results = [_Raised(error)] * len(group)
+        for (_, future), result in zip(group, results, strict=True):
+            if future.done():  # its caller was cancelled; the command counts all the same
+                continue
+            if isinstance(result, _Raised):
+                future.set_exception(translate(result.error, self._workspace))
+            else:
+                future.set_result(result)
+
+
+@asynccontextmanager
+async def open_queue(db: Connection, workspace: Path) -> AsyncIterator[Writer]:
+    """A writer with its task running; on leaving, everything that was taken is committed."""
+    writer = Writer(db, workspace)
+    # A plain task, out of reach of the caller's cancel scopes.
+    task = asyncio.create_task(writer.drain(), name="ledger writer")
+    try:
+        yield writer
+    finally:
+        writer.close()
+        with anyio.CancelScope(shield=True):
+            await task
+
+
+def _run_group(commands: Sequence[Command], db: sqlite3.Connection) -> list[object]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        results = [_run_one(command, db) for command in commands]
+        db.execute("COMMIT")
+    except BaseException:  # also an interrupt: the connection must not stay inside the transaction
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return results
+
+
+def _run_one(command: Command, db: sqlite3.Connection) -> object:
+    db.execute("SAVEPOINT command")
+    try:
+        result = command(db)
+    except Exception as error:  # any mistake of one command is its caller's alone
+        if not db.in_transaction:  # SQLite gave up the whole transaction (disk full, I/O error)
+            raise
+        db.execute("ROLLBACK TO command")
+        result = _Raised(error)
+    db.execute("RELEASE command")
+    return result

@@ -1,0 +1,1 @@
+"""From the user's YAML, CSV, TSV or JSONL file to jobs: reading, checking, locating every mistake."""

@@ -1,0 +1,196 @@
+"""Checks the rows of a manifest one by one and makes them entries: keys, ids, pictures, providers, models.
+
+Nothing is kept of a row but a small hash of its id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+
+from batchgen.manifest.expand import derived_id, fingerprint, join_job, numbered
+from batchgen.manifest.head import Written
+from batchgen.manifest.problems import Origin, Place, Problems
+from batchgen.manifest.profiles import Lookup, ProfileMistake
+from batchgen.manifest.references import Pictures, named
+from batchgen.manifest.schema import JOB_KEYS, JobRow
+from batchgen.manifest.sources import Row
+from batchgen.manifest.wording import job_problem
+from batchgen.manifest.words import did_you_mean, nearest, shortened
+from batchgen.model import Entry, Job
+from batchgen.providers.profile import SIMULATED, Profile
+from batchgen.providers.shape import check, shape
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """The run's `--provider` and `--model`, which take the place of every job's own."""
+
+    provider: str | None = None
+    model: str | None = None
+
+
+class Checker:
+    """One pass over the rows. Mistakes go to the collector."""
+
+    def __init__(
+        self, written: Written, lookup: Lookup, pictures: Pictures, overrides: Overrides, problems: Problems
+    ) -> None:
+        self._written = written
+        self._defaults = written.head.defaults or JobRow()
+        self._lookup = lookup
+        self._pictures = pictures
+        self._overrides = overrides
+        self._problems = problems
+        self._ids: dict[int, int] = {}
+        self._counts: dict[int, int] = {}
+
+    def entry(self, row: Row) -> Entry | None:
+        """The row as an entry, or None when it has a mistake that leaves nothing to check."""
+        parsed, doubtful = self._parse(row)
+        job = join_job(parsed, self._defaults, self._written.head.provider)
+        if not job.prompt and "prompt" not in doubtful:
+            self._missing(row, "prompt", "")
+        if job.after is not None:
+            self._problems.add(self._place(row, "after"), "'after' is not supported yet")
+        job = self._with_pictures(row, job)
+        job = replace(job, id=self._id(row, job))
+        job, profiles = self._with_provider(row, job, doubtful)
+        if not profiles:
+            return None
+        warnings = self._warnings(row, job, profiles)
+        simulated = profiles[0].base_url == SIMULATED
+        content = fingerprint(job, simulated, self._pictures.digests)
+        return Entry(job=job, fingerprint=content, place=_line(row.start), warnings=warnings)
+
+    def _parse(self, row: Row) -> tuple[JobRow, set[str]]:
+        """The row's values, without those that are wrong; and the keys that it may have meant."""
+        try:
+            return JobRow.model_validate(row.values), set(row.header.doubtful if row.header else ())
+        except ValidationError as error:
+            errors = error.errors(include_url=False)
+        doubtful = set(row.header.doubtful if row.header else ())
+        for found in errors:
+            loc = found["loc"]
+            unknown = found["type"] == "extra_forbidden"
+            self._problems.add(row.place(loc, on_key=unknown), job_problem(found, row.name))
+            doubtful.add(str(loc[0]))
+            doubtful.add(nearest(str(loc[0]), JOB_KEYS) or "")
+        rest = {key: value for key, value in row.values.items() if key not in doubtful}
+        return JobRow.model_validate(rest), doubtful
+
+    def _missing(self, row: Row, key: str, advice: str) -> None:
+        """A key that the job can't do without: told once for a table that has no such column."""
+        if row.header and key not in row.header.keys:
+            place = row.origin.at(row.header.line)
+            self._problems.add(place, f"no column '{key}'{advice}")
+        else:
+            self._problems.add(row.start, f"{row.name} has no {key}{advice}")
+
+    def _place(self, row: Row, *loc: str | int) -> Place:
+        """Where a value of the job was written: in its row, else in the manifest's defaults."""
+        if loc[0] in row.values:
+            return row.place(loc)
+        if self._defaults and loc[0] in self._defaults.model_fields_set:
+            return self._written.place("defaults", *loc)
+        return row.start
+
+    def _with_pictures(self, row: Row, job: Job) -> Job:
+        """The job with resolved references. Each picture is looked at, so that its digest is known."""
+        for index, reference in enumerate(job.references):
+            trouble = self._pictures.problem(reference)
+            if trouble:
+                place = self._place(row, "references", index)
+                self._problems.add(place, f"reference '{named(reference)}' {_joined(trouble)}")
+        if job.mask:
+            trouble = self._pictures.problem(job.mask, mask=True)
+            if trouble:
+                self._problems.add(self._place(row, "mask"), f"mask '{named(job.mask)}' {_joined(trouble)}")
+        if not job.references and not job.mask:
+            return job
+        resolve = self._pictures.resolve
+        mask = resolve(job.mask) if job.mask else None
+        return replace(job, references=tuple(map(resolve, job.references)), mask=mask)
+
+    def _id(self, row: Row, job: Job) -> str:
+        """The job's id, noted so that a second one like it is found."""
+        here = row.place(("id",))
+        if job.id:
+            first = self._ids.setdefault(_key(job.id), _packed(here))
+            if first != _packed(here):
+                place = row.origin.at(*_unpacked(first))
+                self._problems.add(here, f"duplicate id '{shortened(job.id)}', first at {place}")
+            return job.id
+        base = derived_id(job, self._pictures.digests)
+        count = self._counts.get(_key(base), 0) + 1
+        while self._ids.setdefault(_key(numbered(base, count)), _packed(here)) != _packed(here):
+            count += 1
+        if count > 1:
+            # Only what repeats is counted, so that most rows cost one entry.
+            self._counts[_key(base)] = count
+        return numbered(base, count)
+
+    def _with_provider(self, row: Row, job: Job, doubtful: set[str]) -> tuple[Job, list[Profile]]:
+        """The job with the provider and model that it will be sent to, and their profiles."""
+        names = (self._overrides.provider,) if self._overrides.provider else job.provider
+        if not names and "provider" not in doubtful:
+            self._missing(row, "provider", ": name one in the manifest, or with --provider")
+        profiles = [profile for name in names if (profile := self._profile(row, name))]
+        model = self._overrides.model or job.model or (profiles[0].default_model if profiles else None)
+        if profiles and not model and "model" not in doubtful:
+            self._missing(row, "model", "")
+        if len(profiles) < len(names) or not model:
+            return job, []
+        return replace(job, provider=names, model=model), profiles
+
+    def _profile(self, row: Row, name: str) -> Profile | None:
+        try:
+            return self._lookup.find(name)
+        except ProfileMistake as mistake:
+            if self._overrides.provider:
+                place = Origin("--provider").at()
+            elif "provider" in row.values or "provider" in self._defaults.model_fields_set:
+                place = self._place(row, "provider")
+            else:
+                place = self._written.place("provider")
+            self._problems.add(place, str(mistake))
+            return None
+
+    def _warnings(self, row: Row, job: Job, profiles: list[Profile]) -> tuple[str, ...]:
+        """Hold the job against the model's rules at each provider; the first one's warnings."""
+        warnings: list[str] = []
+        for profile in profiles:
+            rule = profile.rule(job.model)
+            if rule is None and profile.strict_models:
+                known = [rule.pattern for rule in profile.models]
+                text = f"provider '{profile.name}' has no model '{job.model}'{did_you_mean(job.model, known)}"
+                self._problems.add(self._place(row, "model"), text)
+                continue
+            for text in check(job, rule, profile.endpoint, profile.name):
+                self._problems.add(row.start, text)
+            if profile is profiles[0]:
+                warnings.extend(shape(job, rule, profile.endpoint).warnings)
+        return tuple(warnings)
+
+
+def _joined(trouble: str) -> str:
+    return f"({trouble})" if trouble == "no such file" else trouble
+
+
+def _line(place: Place) -> str:
+    return f"{place.shown}:{place.line}"
+
+
+def _key(text: str) -> int:
+    """64 bits of an id: enough to tell millions apart, small enough to keep for all."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+def _packed(place: Place) -> int:
+    return place.line << 20 | min(place.column, (1 << 20) - 1)
+
+
+def _unpacked(packed: int) -> tuple[int, int]:
+    return packed >> 20, packed & ((1 << 20) - 1)

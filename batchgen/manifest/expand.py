@@ -1,0 +1,99 @@
+"""From checked rows to jobs: defaults, content fingerprints and derived ids. Pure.
+
+Ids and fingerprints depend on the content alone, never on the order of the file, except for the
+count that tells identical rows apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from batchgen.manifest.schema import JobRow
+from batchgen.model import Job, Json
+
+_SLUG = re.compile(r"[^a-z0-9]+")
+_SENT = ("ratio", "size", "quality", "output_format", "output_compression", "background", "after")
+_T = TypeVar("_T")
+
+
+def join_job(row: JobRow, defaults: JobRow, provider: tuple[str, ...]) -> Job:
+    """One job from its row, the `defaults` and the manifest's own `provider`, the nearer one winning.
+
+    `meta` and `params` are joined key by key. A key written as null takes back its default. What
+    is not known yet is empty: `id`, `prompt` and `model` may be "", `provider` ().
+    """
+    written = row.model_fields_set
+
+    def pick(key: str, own: _T, default: _T) -> _T:
+        return own if key in written else default
+
+    return Job(
+        id=row.id or "",
+        prompt=pick("prompt", row.prompt, defaults.prompt) or "",
+        provider=pick("provider", row.provider, defaults.provider) or provider,
+        model=pick("model", row.model, defaults.model) or "",
+        ratio=pick("ratio", row.ratio, defaults.ratio),
+        size=pick("size", row.size, defaults.size),
+        quality=pick("quality", row.quality, defaults.quality),
+        output_format=pick("output_format", row.output_format, defaults.output_format),
+        output_compression=pick("output_compression", row.output_compression, defaults.output_compression),
+        background=pick("background", row.background, defaults.background),
+        n=pick("n", row.n, defaults.n) or 1,
+        references=pick("references", row.references, defaults.references),
+        mask=pick("mask", row.mask, defaults.mask),
+        after=pick("after", row.after, defaults.after),
+        meta={**(defaults.meta or {}), **(row.meta or {})},
+        params={**(defaults.params or {}), **(row.params or {})},
+    )
+
+
+def fingerprint(job: Job, simulated: bool, digests: Mapping[str, str]) -> str:
+    """32 hex characters that change exactly when something that is sent changes.
+
+    `digests` gives the content of local pictures by path, so that a moved folder changes nothing
+    and a redrawn picture does. Neither `meta` nor the provider's name is sent; a simulated result
+    never stands for a real one.
+    """
+    return _hash({**_content(job, digests), "simulated": simulated})[:32]
+
+
+def derived_id(job: Job, digests: Mapping[str, str]) -> str:
+    """A readable id from the content: up to 32 letters of the prompt and 8 hex characters."""
+    plain = unicodedata.normalize("NFKD", job.prompt).encode("ascii", "ignore").decode().lower()
+    slug = _SLUG.sub("-", plain).strip("-")[:32].rstrip("-") or "job"
+    return f"{slug}-{_hash({**_content(job, digests), 'provider': list(job.provider)})[:8]}"
+
+
+def numbered(base: str, count: int) -> str:
+    """The id of the `count`th identical row, from 1: `cat-1a2b3c4d`, `cat-1a2b3c4d-2`, …"""
+    return base if count == 1 else f"{base}-{count}"
+
+
+def _content(job: Job, digests: Mapping[str, str]) -> dict[str, Json]:
+    content: dict[str, Json] = {"prompt": job.prompt, "model": job.model, "n": job.n}
+    for key in _SENT:
+        value: Json = getattr(job, key)
+        if value is not None:
+            content[key] = value
+    if job.references:
+        content["references"] = _contents(job.references, digests)
+    if job.mask:
+        content["mask"] = _contents((job.mask,), digests)
+    if job.params:
+        content["params"] = job.params
+    return content
+
+
+def _contents(references: Sequence[str], digests: Mapping[str, str]) -> list[Json]:
+    return [digests.get(reference, reference) for reference in references]
+
+
+def _hash(content: dict[str, Json]) -> str:
+    # Escaped ASCII and sorted keys: one spelling for one content.
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,0 +1,54 @@
+"""The first look at a manifest's file: is it there, is it text, and what is its hash."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+from pathlib import Path
+
+from batchgen.manifest.problems import Fatal, Origin
+
+_BLOCK = 1 << 20
+
+
+def survey(path: Path, origin: Origin) -> str:
+    """Read the file once; its sha256 in hex.
+
+    Raises Fatal when it is missing, a folder, empty, unreadable, or not UTF-8 text (with the line).
+    """
+    digest = hashlib.sha256()
+    decode = codecs.getincrementaldecoder("utf-8")()
+    line, size = 1, 0
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                if size == 0 and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    raise Fatal(origin.at(1), "not UTF-8 text but UTF-16: save it as UTF-8")
+                digest.update(block)
+                _refuse_binary(block, decode, origin, line)
+                line += block.count(b"\n")
+                size += len(block)
+        decode.decode(b"", final=True)
+    except FileNotFoundError:
+        raise Fatal(origin.at(), "no such file") from None
+    except IsADirectoryError:
+        raise Fatal(origin.at(), "is a folder, not a manifest") from None
+    except UnicodeDecodeError:
+        raise Fatal(origin.at(line), "not UTF-8 text: it ends in the middle of a character") from None
+    except OSError as error:
+        raise Fatal(origin.at(), f"can't be read ({error.strerror})") from None
+    if size == 0:
+        raise Fatal(origin.at(), "empty")
+    return digest.hexdigest()
+
+
+def _refuse_binary(block: bytes, decode: codecs.IncrementalDecoder, origin: Origin, line: int) -> None:
+    zero = block.find(b"\x00")
+    if zero >= 0:
+        raise Fatal(origin.at(line + block.count(b"\n", 0, zero)), "not a text file: it has NUL bytes")
+    pending = len(decode.getstate()[0])
+    try:
+        decode.decode(block)
+    except UnicodeDecodeError as error:
+        bad = max(error.start - pending, 0)
+        raise Fatal(origin.at(line + block.count(b"\n", 0, bad)), "not UTF-8 text") from None

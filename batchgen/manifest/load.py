@@ -1,0 +1,132 @@
+"""Opens a manifest: reads its head, then streams its jobs one by one, checked and fingerprinted.
+
+Reads files and nothing else: no network, no ledger, no environment. Every mistake is collected and
+raised together. Memory does not grow with the jobs, but for one small hash an id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batchgen.manifest.checking import Checker, Overrides
+from batchgen.manifest.head import Written, read_head
+from batchgen.manifest.problems import Fatal, Origin, Problems
+from batchgen.manifest.profiles import Lookup, ProfileMistake
+from batchgen.manifest.references import Pictures
+from batchgen.manifest.schema import SettingsSection
+from batchgen.model import Entry, Json, OnUnknown, Settings
+from batchgen.providers.profile import Profile
+from batchgen.simulator.settings import parse_settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A manifest whose head is right; its jobs are read by `entries`.
+
+    `profiles` holds the providers that it defines and, after `entries` was exhausted, every other
+    one that a job may go to. `digest` is the sha256 of the manifest's text and its job file's.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    settings: Settings
+    profiles: Mapping[str, Profile]
+    output: Mapping[str, Json]
+    _written: Written = field(repr=False)
+    _lookup: Lookup = field(repr=False)
+    _overrides: Overrides = field(repr=False)
+
+    def entries(self) -> Iterator[Entry]:
+        """Stream the jobs in the order of the manifest.
+
+        Raises ManifestError, with every mistake, once all were read: take them into one
+        transaction. After the first mistake no more are yielded.
+        """
+        problems = Problems()
+        yield from self._checked(problems)
+        if problems:
+            raise problems.error()
+
+    def check(self) -> int:
+        """Read all jobs and return their number. Raises ManifestError with every mistake."""
+        return sum(1 for _ in self.entries())
+
+    def _checked(self, problems: Problems) -> Iterator[Entry]:
+        pictures = Pictures(self.path.parent)
+        checker = Checker(self._written, self._lookup, pictures, self._overrides, problems)
+        rows = 0
+        try:
+            for row in self._written.source(problems):
+                rows += 1
+                entry = checker.entry(row)
+                if entry is not None and not problems:
+                    yield entry
+        except Fatal as fatal:
+            problems.add(fatal.place, fatal.text)
+        if rows == 0 and not problems:
+            problems.add(Origin(str(self.path)).at(), "no jobs in it")
+
+
+def open_manifest(
+    path: Path, *, provider: str | None = None, model: str | None = None, rehearse: bool = False
+) -> Manifest:
+    """Open a YAML, CSV, TSV or JSONL manifest.
+
+    `provider` and `model` take the place of every job's own; ids derived from the content stay what
+    they are without them. With `rehearse` every provider is the embedded simulator. Raises
+    ManifestError when the head has a mistake, then with those of the jobs as well.
+    """
+    problems = Problems()
+    try:
+        written = read_head(path, problems)
+    except Fatal as fatal:
+        problems.add(fatal.place, fatal.text)
+        raise problems.error() from None
+    lookup = Lookup(written.head.providers, rehearse)
+    _resolve_defined(written, lookup, problems)
+    manifest = Manifest(
+        name=written.head.name or path.stem,
+        path=path,
+        digest=hashlib.sha256("".join(written.digests).encode()).hexdigest(),
+        settings=_settings(written.head.settings),
+        profiles=lookup.found,
+        output=written.head.output,
+        _written=written,
+        _lookup=lookup,
+        _overrides=Overrides(provider, model),
+    )
+    if problems:
+        for _ in manifest._checked(problems):
+            pass
+        raise problems.error()
+    return manifest
+
+
+def _resolve_defined(written: Written, lookup: Lookup, problems: Problems) -> None:
+    """Every provider that the manifest defines must make a profile, used or not."""
+    lookup.silenced |= written.broken
+    for name in written.head.providers:
+        try:
+            profile = lookup.find(name)
+        except ProfileMistake as mistake:
+            lookup.silenced.add(name)
+            loc = (name, mistake.key) if mistake.key else (name,)
+            problems.add(written.place("providers", *loc, on_key=True), str(mistake))
+            continue
+        try:
+            parse_settings(profile.simulate if profile else {})
+        except ValueError as mistake:
+            text = f"simulate of provider '{name}': {mistake}"
+            problems.add(written.place("providers", name, "simulate", on_key=True), text)
+
+
+def _settings(section: SettingsSection | None) -> Settings:
+    """What the section writes over the defaults of `Settings`."""
+    written = section.model_dump(exclude_none=True) if section else {}
+    if "on_unknown" in written:
+        written["on_unknown"] = OnUnknown(written["on_unknown"])
+    return Settings(**written)

@@ -1,0 +1,47 @@
+"""What pydantic found wrong, in the words of a problem line. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic_core import ErrorDetails
+
+from batchgen.manifest.schema import HEAD_KEYS, JOB_KEYS, LimitsSection, ProviderSection, SettingsSection
+from batchgen.manifest.words import did_you_mean, shortened
+
+
+def job_problem(error: ErrorDetails, job: str) -> str:
+    """A mistake in one job; `job` names it, as in `job 'cat'`."""
+    return _sentence(error, error["loc"], job, JOB_KEYS)
+
+
+def head_problem(error: ErrorDetails) -> str:
+    """A mistake in any other section of the manifest."""
+    loc = error["loc"]
+    match loc:
+        case ("defaults", _, *_):
+            return _sentence(error, loc[1:], "'defaults'", JOB_KEYS)
+        case ("settings", _, *_):
+            return _sentence(error, loc[1:], "'settings'", SettingsSection.model_fields)
+        case ("providers", name, "limits", _):
+            return _sentence(error, loc[2:], f"limits of provider '{name}'", LimitsSection.model_fields)
+        case ("providers", name, _, *_):
+            return _sentence(error, loc[2:], f"provider '{name}'", ProviderSection.model_fields)
+        case ("providers", name):
+            return f"provider '{name}' must be a mapping"
+    return _sentence(error, loc, "", HEAD_KEYS)
+
+
+def _sentence(error: ErrorDetails, loc: tuple[int | str, ...], where: str, known: Iterable[str]) -> str:
+    name = ".".join(str(step) for step in loc)
+    match error["type"]:
+        case "extra_forbidden":
+            place = f" in {where}" if where else ""
+            return f"unknown key '{shortened(loc[-1])}'{place}{did_you_mean(str(loc[-1]), known)}"
+        case "model_type" | "dict_type":
+            return f"{name} must be a mapping"
+        case "literal_error":
+            return f"{name} '{shortened(error['input'])}' is not {error['ctx']['expected']}"
+        case "manifest":
+            return f"{name} {error['msg']}"
+    return f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}"

@@ -1,0 +1,192 @@
+"""The nouns that every part shares: jobs, works for the engine, states and the steps between them.
+
+Frozen values only. Nothing here reads a file, a clock or a socket. The words are those of the
+public contract; `task` is only ever the provider's own work item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+Json: TypeAlias = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+
+
+class JobState(StrEnum):
+    """Where a job stands; the word is what the ledger and every `--json` answer hold."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    GENERATED = "generated"
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    HELD = "held"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+END_STATES = frozenset(
+    {
+        JobState.DONE,
+        JobState.FAILED,
+        JobState.REFUSED,
+        JobState.HELD,
+        JobState.EXPIRED,
+        JobState.CANCELLED,
+    }
+)
+
+_S = JobState
+STEPS: Mapping[JobState, frozenset[JobState]] = {
+    # `pending` ends without an attempt when its parent failed or the user cancels it.
+    _S.PENDING: frozenset({_S.RUNNING, _S.FAILED, _S.CANCELLED}),
+    # Back to `pending`: a retry with its time, or more images to ask for.
+    _S.RUNNING: frozenset({_S.PENDING, _S.GENERATED, _S.DONE, _S.FAILED, _S.REFUSED, _S.HELD}),
+    # Back to `pending`: a saved output was lost or the user asks for it anew.
+    _S.GENERATED: frozenset({_S.DONE, _S.EXPIRED, _S.FAILED}),
+    _S.DONE: frozenset({_S.PENDING, _S.GENERATED}),
+    _S.FAILED: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
+    _S.REFUSED: frozenset({_S.PENDING}),
+    _S.HELD: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
+    _S.EXPIRED: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
+    _S.CANCELLED: frozenset({_S.PENDING}),
+}
+
+
+class Outcome(StrEnum):
+    """How one attempt ended. `unknown`: it may have been billed and nobody told us the result."""
+
+    OPEN = "open"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+class OutputState(StrEnum):
+    """Where one image of an attempt stands: only a link, on disk, link dead, or no image at all."""
+
+    REMOTE = "remote"
+    SAVED = "saved"
+    EXPIRED = "expired"
+    BAD = "bad"
+
+
+class Endpoint(StrEnum):
+    """Which of the two OpenAI-compatible doors a request goes through."""
+
+    CHAT = "chat"
+    IMAGES = "images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One generation request, as the manifest means it after defaults were applied.
+
+    `references` and `mask` are absolute file paths, http(s) URLs or data URLs. `provider` lists
+    the profiles to try, first one first. `n` is the number of images wanted, not of requests.
+    """
+
+    id: str
+    prompt: str
+    provider: tuple[str, ...]
+    model: str
+    ratio: str | None = None
+    size: str | None = None
+    quality: str | None = None
+    output_format: str | None = None
+    output_compression: int | None = None
+    background: str | None = None
+    n: int = 1
+    references: tuple[str, ...] = ()
+    mask: str | None = None
+    after: str | None = None
+    meta: Mapping[str, Json] = field(default_factory=dict)
+    params: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A reference or mask made ready to send: bytes (a file, a data URL) or a URL, never both."""
+
+    name: str
+    mime: str
+    data: bytes | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """Work: send one attempt. `ask` is how many images this request is to bring (≥ 1)."""
+
+    attempt_id: int
+    job: Job
+    provider: str
+    ask: int
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Work: ask the provider for a task that an earlier attempt started. Never a POST."""
+
+    attempt_id: int
+    job_id: str
+    provider: str
+    task_id: str
+    since: float
+    """Epoch seconds when the attempt began; `task_patience` counts from the recovery's start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """Work: bring one output to disk, from its links (best first) or from a spooled inline file."""
+
+    output_id: int
+    job_id: str
+    provider: str
+    position: int
+    urls: tuple[str, ...]
+    spool: str | None
+    target: str
+    """Path below the workspace without extension; the extension comes from the bytes."""
+
+
+Work: TypeAlias = Submission | Recovery | Download
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One job as read from the manifest: what to send, its content hash, where it stands.
+
+    `fingerprint` changes exactly when something that is sent changes; `place` is `file:line`.
+    `warnings` are facts the user should see in the plan (a substituted ratio, for one).
+    """
+
+    job: Job
+    fingerprint: str
+    place: str
+    warnings: tuple[str, ...] = ()
+
+
+class OnUnknown(StrEnum):
+    """What to do with an attempt whose outcome nobody knows and that has no task id."""
+
+    HOLD = "hold"
+    RESEND = "resend"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The `settings` of a manifest. Durations in seconds, sizes in bytes, cost in the price list's currency."""
+
+    max_attempts: int = 6
+    on_unknown: OnUnknown = OnUnknown.HOLD
+    max_cost: float | None = None
+    concurrency: int | None = None
+    patience: float = 1800.0
+    task_patience: float = 1800.0
+    max_image_bytes: int = 64 * 1024 * 1024

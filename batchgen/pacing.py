@@ -1,0 +1,93 @@
+"""How fast and how much at once, as arithmetic: a rate without bursts, and a breaker per provider.
+
+Pure: every method takes the time. limiter.py owns the clock and the waiting.
+"""
+
+from __future__ import annotations
+
+from batchgen.errors import (
+    EmptyReply,
+    Interrupted,
+    JobError,
+    NoChannel,
+    NotSent,
+    RateLimited,
+    Saturated,
+    ServerError,
+)
+
+_NEVER = float("-inf")
+
+
+class Rate:
+    """At most so many a minute, evenly spaced (a generic cell rate algorithm with burst 1).
+
+    A token bucket that starts full would let twice the quota through in its first minute.
+    """
+
+    def __init__(self, per_minute: float | None) -> None:
+        self._spacing = 60.0 / per_minute if per_minute else 0.0
+        self._next = _NEVER
+
+    def ready_at(self, now: float) -> float:
+        """Epoch seconds when the next one may go; `now` or earlier means at once."""
+        return max(self._next, now) if self._spacing else now
+
+    def take(self, now: float, weight: int = 1) -> None:
+        """One goes now and weighs as much as `weight` (images of one request)."""
+        if self._spacing:
+            self._next = max(self._next, now) + self._spacing * weight
+
+
+class Breaker:
+    """Notices that a provider serves nobody, and then lets one probe through now and then.
+
+    Five failures in a row that speak of the provider open it. Rate limits are answers of a live
+    provider: they open it only when nothing else came for a minute. Any success closes it.
+    """
+
+    THRESHOLD = 5
+    REFUSING = 60.0
+    FIRST_PROBE = 2.0
+    LONGEST_PROBE = 60.0
+    _DOWN = (NotSent, ServerError, Saturated, NoChannel, Interrupted, EmptyReply)
+
+    def __init__(self) -> None:
+        self._row = 0
+        self._since: float | None = None
+        self._interval = self.FIRST_PROBE
+        self._probe_at = _NEVER
+        self.is_open = False
+        self.reason = ""
+
+    def failed(self, error: JobError, now: float) -> None:
+        """An attempt failed; errors that say nothing about the provider are ignored."""
+        if not isinstance(error, (*self._DOWN, RateLimited)):
+            return self.succeeded()
+        self._row += 1
+        self._since = now if self._since is None else self._since
+        self.reason = error.message
+        if self.is_open:
+            self._interval = min(self._interval * 2, self.LONGEST_PROBE)
+            self._probe_at = now + self._interval
+        elif self._row >= self.THRESHOLD and (
+            isinstance(error, self._DOWN) or now - self._since >= self.REFUSING
+        ):
+            self.is_open = True
+            self._interval = self.FIRST_PROBE
+            self._probe_at = now + self._interval
+        return None
+
+    def succeeded(self) -> None:
+        """The provider answered somebody: it is up."""
+        self._row = 0
+        self._since = None
+        self.is_open = False
+
+    def ready_at(self, now: float) -> float:
+        """When the next request (a probe, while open) may go."""
+        return max(self._probe_at, now) if self.is_open else now
+
+    def down_for(self, now: float) -> float:
+        """Seconds since the provider served anybody, 0 while the breaker is closed."""
+        return now - self._since if self.is_open and self._since is not None else 0.0

@@ -1,0 +1,152 @@
+"""What a run would do: jobs by novelty, requests, images, cost, time and everything worth a warning.
+
+Pure computation over the manifest's jobs and how the ledger says they stand. Sends nothing,
+reads nothing; cost and time are estimates and say so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil, inf
+
+from batchgen.ledger.records import Change, Difference, Standing
+from batchgen.limiter import DEFAULT_CONCURRENCY
+from batchgen.model import Job
+from batchgen.providers.keys import missing_key, needs_key
+from batchgen.providers.profile import SIMULATED, Profile
+from batchgen.simulator.settings import parse_settings
+
+TYPICAL_SECONDS = 60.0
+"""How long one request usually takes at a gateway: between 30 s and the 150 s of apiyi's vip models."""
+
+SHORT_LINK_LIFE = 3600.0
+"""Links that live shorter than this (seconds) are worth a warning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What `run` would do. `cost` in the price list's currency, `seconds` an estimate.
+
+    `providers` are all those that the jobs to be sent may go to.
+    """
+
+    jobs: Difference
+    requests: int
+    images: int
+    cost: float
+    unpriced_models: tuple[str, ...]
+    seconds: float
+    warnings: tuple[str, ...]
+    providers: tuple[str, ...]
+
+
+class Planner:
+    """Takes the manifest's jobs one after the other, so that a large batch needs no list."""
+
+    def __init__(self, profiles: Mapping[str, Profile], concurrency: int | None = None) -> None:
+        """`profiles` may still grow while jobs are added; `concurrency` is the run's own limit."""
+        self._profiles = profiles
+        self._concurrency = concurrency
+        self._changes = Counter[Change]()
+        self._returning = 0
+        self._requests = Counter[str]()
+        self._images = Counter[str]()
+        self._cost = 0.0
+        self._unpriced: set[str] = set()
+        self._warnings = Counter[str]()
+        self._providers: dict[str, None] = {}
+
+    def add(self, standing: Standing) -> None:
+        """Count one job of the manifest."""
+        self._changes[standing.change] += 1
+        self._returning += standing.returning
+        if standing.missing:
+            self._providers.update(dict.fromkeys(standing.entry.job.provider))
+            self._send(standing.entry.job, standing.missing)
+            self._warnings.update(set(standing.entry.warnings))
+
+    def finish(self, listed: int, key_variables: Collection[str]) -> Plan:
+        """The plan. The manifest had `listed` jobs when it was last run; `key_variables` are set now."""
+        known = self._changes[Change.CHANGED] + self._changes[Change.UNCHANGED]
+        return Plan(
+            jobs=Difference(
+                new=self._changes[Change.NEW],
+                changed=self._changes[Change.CHANGED],
+                unchanged=self._changes[Change.UNCHANGED],
+                removed=listed - (known - self._returning),
+            ),
+            requests=self._requests.total(),
+            images=self._images.total(),
+            cost=self._cost,
+            unpriced_models=tuple(sorted(self._unpriced)),
+            seconds=self._seconds(),
+            warnings=(
+                *self._job_warnings(),
+                *self._link_warnings(),
+                *missing_keys(self._profiles, self._providers, key_variables),
+            ),
+            providers=tuple(self._providers),
+        )
+
+    def _send(self, job: Job, missing: int) -> None:
+        name = job.provider[0]
+        profile = self._profiles[name]
+        rule = profile.rule(job.model)
+        self._requests[name] += ceil(missing / (rule.max_images if rule else 1))
+        self._images[name] += missing
+        price = profile.prices.get(job.model)
+        if price is None:
+            self._unpriced.add(job.model)
+        else:
+            self._cost += price * missing
+
+    def _seconds(self) -> float:
+        """Providers work side by side, so the slowest decides; all share the run's own concurrency."""
+        longest = 0.0
+        work = 0.0
+        for name, requests in self._requests.items():
+            profile = self._profiles[name]
+            latency = typical_latency(profile)
+            work += requests * latency
+            longest = max(longest, latency, requests / self._pace(profile, requests, latency))
+        return max(longest, work / self._concurrency) if self._concurrency else longest
+
+    def _pace(self, profile: Profile, requests: int, latency: float) -> float:
+        """Requests a second that this provider takes."""
+        limits = profile.limits
+        at_once = min(self._concurrency or inf, limits.concurrency or DEFAULT_CONCURRENCY)
+        by_requests = limits.requests_per_minute or inf
+        images_a_request = self._images[profile.name] / requests
+        by_images = (limits.images_per_minute or inf) / images_a_request
+        return min(at_once / latency if latency else inf, by_requests / 60, by_images / 60)
+
+    def _job_warnings(self) -> Iterable[str]:
+        for text, count in self._warnings.most_common():
+            yield f"{text} ({count} jobs)" if count > 1 else text
+
+    def _link_warnings(self) -> Iterable[str]:
+        for name in self._requests:
+            profile = self._profiles[name]
+            if profile.link_ttl < SHORT_LINK_LIFE:
+                minutes = profile.link_ttl / 60
+                yield f"links of '{name}' live only {minutes:.0f} min: let the run download as it goes"
+
+
+def typical_latency(profile: Profile) -> float:
+    """Seconds that one request to this provider is expected to take."""
+    if profile.base_url != SIMULATED:
+        return TYPICAL_SECONDS
+    return parse_settings(profile.simulate).latency
+
+
+def missing_keys(
+    profiles: Mapping[str, Profile], names: Iterable[str], variables: Collection[str]
+) -> tuple[str, ...]:
+    """One line for each provider in `names` of whose key variables none is set."""
+    return tuple(
+        missing_key(profiles[name])
+        for name in names
+        if needs_key(profiles[name]) and not any(one in variables for one in profiles[name].api_key_env)
+    )

@@ -1,0 +1,146 @@
+"""The built-in profiles, as one literal table: the hosts of the documented gateways and what they say.
+
+A profile names the variable of its key, never a key. Facts come from each provider's own
+documents; a manifest's `providers` section may change any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from batchgen.model import Endpoint
+from batchgen.providers import families as f
+from batchgen.providers.profile import SIMULATED, Limits, Profile
+
+_HOUR = 3600.0
+_DAY = 24 * _HOUR
+_TASK_PAGE = "https://asyncdata.net/source/{task_id}"
+"""Where the gateways that answer with a task log keep the task itself, open without a key."""
+
+_CHAT = (f.GPT_IMAGE_CHAT, *f.OTHERS, f.ANYTHING)
+_RESELLER = Limits(concurrency=8)
+
+_PROFILES = (
+    Profile(
+        name="tu-zi",
+        dialect="tu-zi",
+        base_url="https://api.tu-zi.com/v1",
+        api_key_env=("TUZI_API_KEY",),
+        endpoint=Endpoint.CHAT,
+        # A streamed log shows the task id at once, and keeps the front proxy from cutting at 100 s.
+        stream=True,
+        timeout=300.0,
+        # filesystem.site does not say how long its files live; a day is the cautious guess.
+        link_ttl=_DAY,
+        limits=_RESELLER,
+        task_url=_TASK_PAGE,
+        default_model="gpt-image-1-vip",
+        models=_CHAT,
+    ),
+    Profile(
+        name="apiyi",
+        dialect="apiyi",
+        base_url="https://api.apiyi.com/v1",
+        api_key_env=("APIYI_API_KEY",),
+        # The document of gpt-image-2-vip describes the chat endpoint; `endpoint: images` has real sizes.
+        endpoint=Endpoint.CHAT,
+        stream=False,
+        timeout=360.0,
+        link_ttl=_DAY,
+        limits=Limits(requests_per_minute=500, concurrency=8),
+        prices={"gpt-image-2-all": 0.03},
+        default_model="gpt-image-2-vip",
+        models=(
+            f.GPT_IMAGE_2_VIP,
+            f.GPT_IMAGE_ALL,
+            replace(f.GPT_IMAGE_2, max_images=1),
+            replace(f.GPT_IMAGE_1, max_images=1),
+            *f.OTHERS,
+            f.ANYTHING,
+        ),
+    ),
+    Profile(
+        name="apiqik",
+        dialect="apiqik",
+        base_url="https://api.apiqik.online/v1",
+        api_key_env=("APIQIK_API_KEY",),
+        endpoint=Endpoint.CHAT,
+        stream=False,
+        timeout=300.0,
+        link_ttl=_DAY,
+        limits=_RESELLER,
+        task_url=_TASK_PAGE,
+        default_model="gpt-image-1.5",
+        models=_CHAT,
+    ),
+    Profile(
+        name="modelverse",
+        dialect="modelverse",
+        base_url="https://api.modelverse.cn/v1",
+        api_key_env=("MODELVERSE_API_KEY",),
+        endpoint=Endpoint.IMAGES,
+        timeout=300.0,
+        # "Links lapse 7 days after generation."
+        link_ttl=7 * _DAY,
+        limits=_RESELLER,
+        default_model="gpt-image-1",
+        models=(
+            replace(
+                f.GPT_IMAGE_1,
+                max_images=4,
+                accepts=frozenset({"size", "quality", "output_format", "output_compression", "mask"}),
+                note="output_compression: 0 none, 100 most (the reverse of OpenAI's); png and jpeg only",
+            ),
+            *f.OTHERS,
+            f.ANYTHING,
+        ),
+    ),
+    Profile(
+        name="openai",
+        dialect="openai",
+        base_url="https://api.openai.com/v1",
+        api_key_env=("OPENAI_API_KEY",),
+        endpoint=Endpoint.IMAGES,
+        timeout=600.0,
+        # Only the dall-e models answer with links at all, and those live for 60 minutes.
+        link_ttl=_HOUR,
+        limits=_RESELLER,
+        default_model="gpt-image-1",
+        models=(f.GPT_IMAGE_2, f.GPT_IMAGE_1, f.CHATGPT_IMAGE, f.DALLE_3, f.DALLE_2),
+        strict_models=True,
+    ),
+    Profile(
+        name="openai-chat",
+        dialect="openai-chat",
+        # The generic endpoint has no host of its own: the manifest gives it.
+        base_url="",
+        api_key_env=("OPENAI_CHAT_API_KEY",),
+        endpoint=Endpoint.CHAT,
+        stream=False,
+        timeout=300.0,
+        link_ttl=_DAY,
+        limits=_RESELLER,
+        task_url=_TASK_PAGE,
+        default_model="gpt-4o-image",
+        models=_CHAT,
+    ),
+    Profile(
+        name="simulator",
+        dialect="simulator",
+        base_url=SIMULATED,
+        endpoint=Endpoint.CHAT,
+        stream=True,
+        timeout=300.0,
+        link_ttl=7 * _DAY,
+        limits=Limits(concurrency=16),
+        # The run puts the simulator's own address in its place.
+        task_url=_TASK_PAGE,
+        default_model="sim-image",
+        models=(replace(f.ANYTHING, max_images=4),),
+    ),
+)
+
+BUILTIN: Mapping[str, Profile] = MappingProxyType({profile.name: profile for profile in _PROFILES})
+"""Every built-in profile by its name."""

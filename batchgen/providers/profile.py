@@ -1,0 +1,93 @@
+"""What a provider is, as data: where it lives, which door, what its models take, how long links live.
+
+Pure. A profile never holds a key, only the names of the environment variables that do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from batchgen.model import Endpoint
+
+SIMULATED = "simulator"
+"""A `base_url` of this word: the embedded simulated provider, started and stopped by the run."""
+
+
+class RatioForm(StrEnum):
+    """How a model is told the wanted ratio."""
+
+    SIZE = "size"
+    """the nearest entry of `sizes` goes into the `size` field (or, on chat, into the words)"""
+    FIELD = "field"
+    """a request field named by `ratio_field` takes `W:H`"""
+    WORDS = "words"
+    """`16:9` is written into the prompt"""
+    BRACKETS = "brackets"
+    """`【3:2】` is appended to the prompt"""
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRule:
+    """What one model (or a glob of models) takes at this provider.
+
+    `sizes` are pixels (width, height); empty means any. `ratios` restricts the words a model knows;
+    empty means any. `max_images` is how many images one request may ask for.
+    """
+
+    pattern: str
+    ratio_form: RatioForm = RatioForm.WORDS
+    ratio_field: str = "aspect_ratio"
+    ratios: tuple[str, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
+    min_references: int = 0
+    max_references: int = 16
+    max_images: int = 1
+    accepts: frozenset[str] = frozenset(
+        {"size", "quality", "output_format", "output_compression", "background", "mask"}
+    )
+    response_format: str | None = None
+    """`url` or `b64_json` when this model must be told; None: the field is not sent."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the provider allows; None: not stated."""
+
+    requests_per_minute: float | None = None
+    images_per_minute: float | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One named provider. Times are seconds, prices are in the provider's currency per image."""
+
+    name: str
+    base_url: str
+    api_key_env: tuple[str, ...] = ()
+    endpoint: Endpoint = Endpoint.CHAT
+    stream: bool = False
+    timeout: float = 300.0
+    """Seconds without a byte before a request counts as cut."""
+    link_ttl: float = 7 * 86400.0
+    limits: Limits = Limits()
+    prices: Mapping[str, float] = field(default_factory=dict)
+    task_url: str | None = None
+    allow_private_downloads: bool = False
+    dialect: str = "simulator"
+    """Which built-in dialect this profile descends from; the simulator speaks it back."""
+    default_model: str | None = None
+    models: tuple[ModelRule, ...] = ()
+    strict_models: bool = False
+    """True: a model that no rule names is an error before anything is sent."""
+    simulate: Mapping[str, object] = field(default_factory=dict)
+    """Settings of the embedded simulator: latency in seconds, faults as {kind: rate or count}, seed."""
+
+    def rule(self, model: str) -> ModelRule | None:
+        """The first rule whose pattern fits, or None."""
+        return next((rule for rule in self.models if fnmatchcase(model, rule.pattern)), None)

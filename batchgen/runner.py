@@ -1,0 +1,122 @@
+"""The runner: opens the lanes of a run, settles what an earlier run left open, and says how it ended.
+
+One runner writes to the ledger. It never touches the network itself and prints nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+
+import anyio
+
+from batchgen.errors import Interrupted, NotSent
+from batchgen.lanes.context import Context
+from batchgen.lanes.download import DownloadLane
+from batchgen.lanes.submit import SubmitLane
+from batchgen.ledger.records import OpenAttempt
+from batchgen.model import JobState, OnUnknown, Outcome
+
+TRAFFIC_EVERY = 1.0
+"""Seconds between two notes of what each provider does, for `status` and the progress line."""
+
+
+class Runner:
+    """One run over one ledger: submissions of every provider and the downloads beside them."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        simulated: frozenset[str],
+        submit: bool = True,
+        download: bool = True,
+        downloads_at_once: int | None = None,
+    ) -> None:
+        self._context = context
+        self._simulated = simulated
+        self._submitting = submit
+        self._downloading = download
+        self._downloads = DownloadLane(context, concurrency=downloads_at_once, more=lambda: self._submitting)
+        self._lanes: dict[str, SubmitLane] = {}
+        self._scope = anyio.CancelScope()
+        context.stop.listen(self._abort)
+
+    async def run(self) -> str | None:
+        """Run to the end. Returns why it stopped early, in plain words, or None."""
+        found = await self._leftovers() if self._submitting else {}
+        with self._scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._report)
+                async with anyio.create_task_group() as work:
+                    if self._downloading:
+                        work.start_soon(self._downloads.run)
+                    if self._submitting:
+                        await self._submit(found)
+                group.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._leftovers()
+            await self._note_traffic()
+        return self._context.stop.reason or "; ".join(
+            reason for lane in self._lanes.values() if (reason := lane.gave_up)
+        ) or None
+
+    async def _submit(self, found: dict[str, list[OpenAttempt]]) -> None:
+        try:
+            async with anyio.create_task_group() as lanes:
+                for name in self._context.profiles:
+                    lane = SubmitLane(name, self._context, self._downloads.bell.ring)
+                    self._lanes[name] = lane
+                    lanes.start_soon(lane.run, found.get(name, []))
+        finally:
+            self._submitting = False
+            self._downloads.bell.ring()
+
+    def _abort(self) -> None:
+        if self._context.stop.aborting:
+            self._scope.cancel()
+
+    async def _leftovers(self) -> dict[str, list[OpenAttempt]]:
+        """Settle open attempts that nobody can ask about; return the others by provider."""
+        askable: dict[str, list[OpenAttempt]] = defaultdict(list)
+        for attempt in await self._context.ledger.open_attempts():
+            profile = self._context.profiles.get(attempt.provider)
+            if attempt.task_id and profile is not None and profile.task_url:
+                askable[attempt.provider].append(attempt)
+            else:
+                await self._settle(attempt)
+        return askable
+
+    async def _settle(self, attempt: OpenAttempt) -> None:
+        error: Interrupted | NotSent
+        if attempt.provider in self._simulated:
+            # Its server was part of the run that ended: whatever it was asked, it never billed.
+            error = NotSent("the simulated provider ended together with the run")
+            outcome, state = Outcome.FAILED, JobState.PENDING
+        else:
+            error = Interrupted("the run ended before the answer came; it may have been billed")
+            outcome, state = Outcome.UNKNOWN, JobState.HELD
+            if self._context.settings.on_unknown is OnUnknown.RESEND:
+                state = JobState.PENDING
+        await self._context.ledger.settle(
+            attempt.attempt_id,
+            outcome,
+            error,
+            self._context.now(),
+            state=state,
+            not_before=None,
+            counted=outcome is Outcome.UNKNOWN,
+        )
+
+    async def _report(self) -> None:
+        while True:
+            await self._note_traffic()
+            await anyio.sleep(TRAFFIC_EVERY)
+
+    async def _note_traffic(self) -> None:
+        now = self._context.now()
+        for name, lane in self._lanes.items():
+            status = lane.gate.status(lane.due, now)
+            until = status.waiting_until
+            self._context.sink.waiting(name, until if until != math.inf else None, status.reason)
+            await self._context.ledger.traffic(name, status)

@@ -1,0 +1,185 @@
+"""The brush of the simulator: gradients, shapes, references under a veil, and a panel with the prompt.
+
+Imports Pillow at once, so only a drawing thread imports this. No randomness: everything follows from
+the picture's own values.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import io
+from hashlib import blake2b
+from math import sin, tau
+from random import Random
+
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
+
+from batchgen.simulator import lettering
+from batchgen.simulator.pictures import Picture
+
+_SMALL = 320
+"""longer side of a kept reference, pixels"""
+
+Color = tuple[int, int, int]
+
+
+def paint(picture: Picture) -> bytes:
+    """Draw and encode one picture."""
+    dice = _dice(picture.roots or picture.prompt, picture.model, str(picture.position))
+    ground = _ground(picture, dice)
+    canvas = _with_shapes(ground, dice, picture)
+    if min(canvas.size) >= 100:
+        _write(canvas, picture)
+    return _encoded(canvas, picture)
+
+
+def _dice(*words: str) -> Random:
+    return Random(blake2b("\0".join(words).encode(), digest_size=8).digest())
+
+
+def _color(hue: float, saturation: float, value: float) -> Color:
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _ground(picture: Picture, dice: Random) -> Image.Image:
+    """A gradient in two near colours; under an edit the reference, with the gradient where the mask says."""
+    size = picture.drawn_size
+    hue = dice.random()
+    dark = _color(hue, 0.55, 0.45)
+    light = _color(hue + dice.uniform(0.08, 0.22), 0.4, 0.97)
+    slope = Image.linear_gradient("L").rotate(dice.choice((0, 180)))
+    gradient = ImageOps.colorize(slope, dark, light).resize(size, Image.Resampling.BICUBIC)
+    if picture.transparent:
+        return Image.new("RGBA", size, (0, 0, 0, 0))
+    if not picture.reference:
+        return gradient.convert("RGBA")
+    with Image.open(io.BytesIO(picture.reference)) as opened:
+        reference = ImageOps.fit(opened.convert("RGB"), size)
+    if picture.mask:
+        with Image.open(io.BytesIO(picture.mask)) as opened:
+            where = opened.convert("L").resize(size)
+    else:
+        where = Image.new("L", size, 70)
+    return Image.composite(gradient, reference, where).convert("RGBA")
+
+
+def _with_shapes(ground: Image.Image, dice: Random, picture: Picture) -> Image.Image:
+    """Drifting forms above hills; an edit gets one ring of its own."""
+    width, height = ground.size
+    layer = Image.new("RGBA", ground.size, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(layer)
+    hue = dice.random()
+    if not picture.reference:
+        for _ in range(dice.randint(3, 5)):
+            reach = dice.uniform(0.04, 0.15) * min(width, height)
+            x, y = dice.uniform(0, width), dice.uniform(0, height * 0.42)
+            faint = (*_color(hue + dice.uniform(0, 0.3), 0.35, 1.0), dice.randint(60, 150))
+            _form(pen, (x, y), reach, faint, dice.randint(3, 6))
+        _hills(pen, ground.size, dice, hue)
+    if picture.reference or picture.roots not in ("", picture.prompt):
+        own = _dice(picture.prompt, str(picture.position))
+        reach = 0.16 * min(width, height)
+        x, y = own.uniform(0.2, 0.8) * width, own.uniform(0.2, 0.5) * height
+        color = _color(own.random(), 0.75, 1.0)
+        pen.ellipse(
+            (x - reach, y - reach, x + reach, y + reach), outline=(*color, 255), width=max(2, int(reach / 5))
+        )
+    return Image.alpha_composite(ground, layer.filter(ImageFilter.GaussianBlur(0.6)))
+
+
+def _hills(pen: ImageDraw.ImageDraw, size: tuple[int, int], dice: Random, hue: float) -> None:
+    """Three ranges, each darker and lower than the one behind it."""
+    width, height = size
+    for depth in range(3):
+        level, swing = height * (0.5 + 0.13 * depth), height * 0.05
+        first, second = dice.uniform(0, tau), dice.uniform(0, tau)
+        ridge = [
+            (width * x / 60, level + swing * (sin(first + x / 9) + 0.5 * sin(second + x / 4)))
+            for x in range(61)
+        ]
+        color = (*_color(hue + 0.05 * depth, 0.42, 0.66 - 0.16 * depth), 215)
+        pen.polygon([(0, height), *ridge, (width, height)], fill=color)
+
+
+def _form(
+    pen: ImageDraw.ImageDraw,
+    at: tuple[float, float],
+    reach: float,
+    color: tuple[int, int, int, int],
+    sides: int,
+) -> None:
+    """One drifting form: a disc, or a polygon of five sides and more."""
+    x, y = at
+    if sides < 5:
+        pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=color)
+    else:
+        pen.regular_polygon((x, y, reach), n_sides=sides, rotation=int(x) % 60, fill=color)
+
+
+def _write(canvas: Image.Image, picture: Picture) -> None:
+    """The panel at the foot: the prompt in up to five lines, below it model, size and position."""
+    width, height = canvas.size
+    size = max(11, round(min(width, height * 1.2) / 21))
+    small = max(9, round(size * 0.62))
+    margin = max(4, round(size * 0.6))
+    room = width - 4 * margin
+    lines = lettering.wrap(picture.prompt, size, room, max(1, min(5, int(height * 0.5 / (size * 1.3)))))
+    notes = lettering.wrap(_notes(picture), small, room, 2)
+    tall = round(len(lines) * size * 1.3 + len(notes) * small * 1.4 + 1.7 * margin)
+    top = height - margin - tall
+    layer = Image.new("RGBA", canvas.size, (0, 0, 0, 0))
+    pen = ImageDraw.Draw(layer)
+    pen.rounded_rectangle(
+        (margin, top, width - margin, height - margin), radius=margin, fill=(12, 14, 24, 195)
+    )
+    y = top + 0.7 * margin
+    for line in lines:
+        lettering.draw_line(pen, (2 * margin, y + size), line, size, (255, 255, 255, 255))
+        y += size * 1.3
+    y += 0.2 * margin
+    for line in notes:
+        lettering.draw_line(pen, (2 * margin, y + small), line, small, (196, 204, 224, 255))
+        y += small * 1.4
+    canvas.alpha_composite(layer)
+
+
+def _notes(picture: Picture) -> str:
+    width, height = picture.size
+    notes = ["simulated", picture.model, f"{width}x{height}"]
+    if picture.total > 1:
+        notes.append(f"{picture.position + 1} of {picture.total}")
+    if picture.mask:
+        notes.append("edited where masked")
+    elif picture.reference or picture.roots not in ("", picture.prompt):
+        notes.append("edited")
+    return " · ".join(notes)
+
+
+def _encoded(canvas: Image.Image, picture: Picture) -> bytes:
+    out = io.BytesIO()
+    quality = 88 if picture.quality is None else max(1, min(100, picture.quality))
+    if picture.format == "png":
+        flat = canvas if picture.transparent else canvas.convert("RGB")
+        flat.save(out, "PNG", compress_level=3)
+    elif picture.format == "webp":
+        canvas.save(out, "WEBP", quality=quality, method=1)
+    else:
+        canvas.convert("RGB").save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def shrink(data: bytes, as_mask: bool) -> bytes:
+    """A small copy of a reference, or of a mask's transparent part as white. ValueError: no image."""
+    out = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            if as_mask:
+                copy = ImageOps.invert(opened.convert("RGBA").getchannel("A"))
+            else:
+                copy = opened.convert("RGB")
+    except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
+        raise ValueError(f"no image: {problem}") from None
+    copy.thumbnail((_SMALL, _SMALL))
+    copy.save(out, "PNG" if as_mask else "JPEG")
+    return out.getvalue()

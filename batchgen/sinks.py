@@ -1,0 +1,72 @@
+"""What a run tells those who watch it: the `Sink` they implement and the `Report` it closes with.
+
+The ledger is always told first, so a sink may be late, but never wrong. A sink never blocks, never
+raises and decides nothing. Imports only values, so that the engine and the views can both name it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from batchgen.events import Event
+from batchgen.ledger.records import Status
+from batchgen.model import JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How a run ended. `reason` says in plain words why it stopped early, else None.
+
+    `run_seconds`, `requests` and `images` are those of this run; `status` is the whole batch.
+    """
+
+    exit_code: int
+    reason: str | None
+    status: Status
+    run_seconds: float
+    requests: int
+    images: int
+
+
+class Sink(Protocol):
+    """Told what happens, after it is in the ledger. Times are epoch seconds."""
+
+    def started(self, total: int, status: Status) -> None:
+        """The run begins: `total` jobs in the batch, standing as `status` says."""
+        ...
+
+    def event(self, job_id: str, provider: str, event: Event) -> None:
+        """A worker reported a fact about a job."""
+        ...
+
+    def moved(self, job_id: str, old: JobState, new: JobState) -> None:
+        """A job went from one state to another."""
+        ...
+
+    def waiting(self, provider: str, until: float | None, reason: str | None) -> None:
+        """A provider gets no requests until then; `reason` None: it goes on."""
+        ...
+
+    def finished(self, report: Report) -> None:
+        """The run is over; nothing is reported after this."""
+        ...
+
+
+class NullSink:
+    """Watches nothing."""
+
+    def started(self, total: int, status: Status) -> None:
+        """Ignored."""
+
+    def event(self, job_id: str, provider: str, event: Event) -> None:
+        """Ignored."""
+
+    def moved(self, job_id: str, old: JobState, new: JobState) -> None:
+        """Ignored."""
+
+    def waiting(self, provider: str, until: float | None, reason: str | None) -> None:
+        """Ignored."""
+
+    def finished(self, report: Report) -> None:
+        """Ignored."""

@@ -1,0 +1,1 @@
+"""Where bytes come to rest: durable writes to the local disk."""

@@ -1,0 +1,150 @@
+"""Durable files: written aside, synced, renamed, and the folder synced too.
+
+After `publish` returns, the file survives a power cut; before, nothing of it is visible. Everything
+here blocks, so it belongs into a worker thread. A full or unwritable disk is a `WorkspaceError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Self
+
+from batchgen.errors import WorkspaceError
+
+INCOMING: Final = "images/.incoming"
+"""Below the workspace: unfinished downloads and decoded inline images that have no place yet."""
+
+_READ: Final = 1 << 20
+
+
+@contextmanager
+def disk() -> Iterator[None]:
+    """Turn what the disk refuses (full, read-only, broken, gone) into `WorkspaceError`."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkspaceError(f"the workspace can't be used: {error.strerror or error}") from error
+
+
+class Aside:
+    """An unfinished file: appended to, hashed on the way, and only then published.
+
+    Opens `path`, cut to its first `keep` bytes; more is written after those.
+    """
+
+    def __init__(self, path: Path, keep: int = 0) -> None:
+        with disk():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.exists() and path.stat().st_size != keep:
+                os.truncate(path, keep)
+            self._digest = digest_of(path) if keep else hashlib.sha256()
+            self._file = path.open("ab")
+        self.size = keep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of everything written so far."""
+        return self._digest.hexdigest()
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Append the pieces."""
+        with disk():
+            for piece in pieces:
+                self._file.write(piece)
+                self._digest.update(piece)
+                self.size += len(piece)
+
+    def restart(self) -> None:
+        """Forget everything written so far."""
+        with disk():
+            self._file.truncate(0)
+        self._digest, self.size = hashlib.sha256(), 0
+
+    def sync(self) -> None:
+        """Make everything written so far survive a power cut."""
+        with disk():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file; harmless when it is closed already."""
+        with disk():
+            self._file.close()
+
+
+def digest_of(path: Path) -> hashlib._Hash:
+    """SHA-256 of a whole file, open for more. Raises `OSError`."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_READ):
+            digest.update(piece)
+    return digest
+
+
+def publish(aside: Path, target: Path) -> None:
+    """Give a synced file its name, for good. An older file of that name is replaced."""
+    with disk():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.replace(target)
+        sync_folder(target.parent)
+
+
+def publish_new(aside: Path, target: Path, sha256: str) -> Path:
+    """Like `publish`, but never over other bytes: the next free `name~x2`, `name~x3`, … is taken then.
+
+    A file of the same bytes is the work of an earlier run that died before it could say so, and is
+    kept. Returns the path that holds the bytes.
+    """
+    for place in places(target):
+        with disk():
+            if not os.path.lexists(place):
+                publish(aside, place)
+                return place
+            if place.is_file() and not place.is_symlink() and digest_of(place).hexdigest() == sha256:
+                aside.unlink()
+                sync_folder(place.parent)
+                return place
+    raise AssertionError("unreachable: the places never end")
+
+
+def places(target: Path) -> Iterator[Path]:
+    """The names that `publish_new` tries, in this order, without end."""
+    yield target
+    number = 2
+    while True:
+        yield target.with_name(f"{target.stem}~x{number}{target.suffix}")
+        number += 1
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and deletions in a folder survive a power cut."""
+    if os.name == "nt":
+        return  # Windows can't open a folder; its renames are journalled.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Delete a file that may already be gone."""
+    with disk(), suppress(FileNotFoundError):
+        path.unlink()
+
+
+def inside(workspace: Path, relative: str) -> Path | None:
+    """The path below the workspace, or None if it would lie outside it, also by way of a link."""
+    root = workspace.resolve()
+    path = (root / relative).resolve()
+    return path if path != root and path.is_relative_to(root) else None

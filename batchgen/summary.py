@@ -1,0 +1,170 @@
+"""The closing words of a run: what is done, what is not and why, and the command that deals with it.
+
+Text only, made from records and a report; for somebody who comes back in the morning and wants to
+know within ten seconds what is left to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from batchgen.ledger.records import JobRecord, Status
+from batchgen.model import JobState, OutputState
+from batchgen.progress import duration, until_text
+from batchgen.sinks import Report
+
+_State = TypeVar("_State", JobState, OutputState)
+
+NAMED = 20
+"""So many jobs of one kind are named one by one; of more, only the count is told."""
+
+_WIDEST = 160
+"""Characters of a provider's message that fit a line for people; the ledger has all of it."""
+
+_TITLES: Mapping[JobState, str] = {
+    JobState.FAILED: "failed",
+    JobState.REFUSED: "refused by the content policy",
+    JobState.HELD: "held: the outcome is unknown and may have been billed",
+    JobState.EXPIRED: "expired: the link died before the image was saved",
+    JobState.CANCELLED: "cancelled",
+    JobState.GENERATED: "generated, and not all on disk yet",
+    JobState.RUNNING: "cut short; the next run settles them",
+    JobState.PENDING: "pending; the next run sends them",
+}
+
+_ADVICE: Mapping[JobState, str] = {
+    JobState.FAILED: "mend the cause, then: {retry} && {run}",
+    JobState.REFUSED: "change the prompts and run again, or ask once more as they are: {retry} && {run}",
+    JobState.HELD: "look at the provider's log, then send them again (perhaps paid twice): {retry} && {run}",
+    JobState.EXPIRED: "generate them anew (paid again): {retry} && {run}",
+    JobState.CANCELLED: "once their parents are done: {retry} && {run}",
+    JobState.GENERATED: "{fetch}",
+    JobState.RUNNING: "{run}",
+    JobState.PENDING: "{run}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What the user would type: the workspace, and the `run` command line if it is known."""
+
+    workspace: str
+    run: str | None = None
+
+    def advice(self, state: JobState) -> str:
+        """The command that deals with jobs in this state."""
+        run = self.run or "batchgen run MANIFEST"
+        retry = f"batchgen retry {self.workspace} --state {state}"
+        return _ADVICE[state].format(run=run, retry=retry, fetch=f"batchgen fetch {self.workspace}")
+
+
+@dataclass(slots=True)
+class _Kind:
+    """Jobs that are in one state for one kind of reason; names are kept only while they are few."""
+
+    count: int = 0
+    named: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Unfinished:
+    """Collects the jobs that are not done, in whatever number, and puts them into words."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[tuple[JobState, str], _Kind] = {}
+
+    def add(self, record: JobRecord) -> None:
+        """Take one job; a job that is done is nobody's worry."""
+        if record.state is JobState.DONE:
+            return
+        error_kind = record.error.kind if record.error else ""
+        kind = self._kinds.setdefault((record.state, error_kind), _Kind())
+        kind.count += 1
+        if kind.count <= NAMED:
+            kind.named.append((record.job.id, reason(record)))
+
+    def lines(self, commands: Commands) -> Iterator[str]:
+        """A block for each state, worst first."""
+        for state, title in _TITLES.items():
+            kinds = {error: kind for (one, error), kind in self._kinds.items() if one is state}
+            if not kinds:
+                continue
+            yield ""
+            yield f"{sum(kind.count for kind in kinds.values())} {title}"
+            for error, kind in kinds.items():
+                yield from _kind_lines(kind, commands, state, error)
+            yield f"  -> {commands.advice(state)}"
+
+
+def _kind_lines(kind: _Kind, commands: Commands, state: JobState, error: str) -> Iterator[str]:
+    if kind.count <= NAMED:
+        width = max(len(job_id) for job_id, _ in kind.named)
+        yield from (f"  {job_id:<{width}}  {why}".rstrip() for job_id, why in kind.named)
+        return
+    only = f" --error {error}" if error else ""
+    example = f", for one: {kind.named[0][1]}" if kind.named[0][1] else ""
+    yield f"  {kind.count} jobs{f' with {error}' if error else ''}{example}"
+    yield f"  all of them: batchgen jobs {commands.workspace} --state {state}{only}"
+
+
+def reason(record: JobRecord) -> str:
+    """Why one job is not done, in a line: its own error, else that of its last attempt."""
+    error = record.error
+    if error is None and record.attempts:
+        error = record.attempts[-1].error
+    words = _one_line(f"{error.kind}: {error.message}") if error else ""
+    if record.state is JobState.PENDING and record.not_before is not None:
+        words = f"waits{until_text(record.not_before)} {f'after {words}' if words else ''}".rstrip()
+    return words
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDEST else line[: _WIDEST - 1] + "…"
+
+
+def closing(name: str, report: Report, unfinished: Unfinished, commands: Commands) -> str:
+    """The whole summary, several lines without a newline at the end."""
+    status = report.status
+    total = sum(status.jobs.values())
+    done = status.jobs.get(JobState.DONE, 0)
+    lines = [f"{name}: all {total} jobs done" if done == total else f"{name}: {done} of {total} jobs done"]
+    if report.reason:
+        lines.append(f"stopped early: {report.reason}")
+    lines += unfinished.lines(commands)
+    lines += ["", *_totals(report, commands)]
+    if warning := link_warning(status, commands):
+        lines.append(f"links    {warning}")
+    return "\n".join(lines)
+
+
+def _totals(report: Report, commands: Commands) -> Iterator[str]:
+    yield f"images   {commands.workspace}/images"
+    yield f"cost     {report.status.cost:.2f} by the price list, for the whole batch"
+    requests = counted(report.requests, "request")
+    images = counted(report.images, "image")
+    yield f"time     {duration(report.run_seconds)} in this run: {requests}, {images}"
+
+
+def link_warning(status: Status, commands: Commands) -> str | None:
+    """Links of images that are not on disk and die within a day, or None."""
+    if not status.expiring_within_24h or status.next_expiry is None:
+        return None
+    first = datetime.fromtimestamp(status.next_expiry)
+    links = counted(status.expiring_within_24h, "image")
+    return (
+        f"{links} not on disk, and the links die within 24 hours, the first at {first:%H:%M on %d %B}: "
+        f"batchgen fetch {commands.workspace}"
+    )
+
+
+def counts(numbers: Mapping[_State, int], states: Iterable[_State]) -> str:
+    """`97 done, 2 refused, 1 held`, in the order of `states`; what counts nothing is left out."""
+    return ", ".join(f"{number} {state}" for state in states if (number := numbers.get(state, 0))) or "none"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

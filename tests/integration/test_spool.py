@@ -1,0 +1,140 @@
+"""Inline images and references: base64 in, a whole file or a plain complaint out."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchgen.errors import BadImage, BadReference, WorkspaceError
+from batchgen.images.references import ready
+from batchgen.images.spool import decoded, spool_inline
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+
+
+def encode(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+async def test_the_decoded_file_lies_in_the_incoming_folder_and_nothing_else_does(tmp_path: Path) -> None:
+    data = os.urandom(3_000_001)
+    path = await spool_inline(encode(data), tmp_path, "a1-0", 1 << 24)
+    assert path == "images/.incoming/a1-0"
+    assert (tmp_path / path).read_bytes() == data
+    assert [entry.name for entry in (tmp_path / path).parent.iterdir()] == ["a1-0"]
+
+
+@given(
+    st.binary(min_size=1, max_size=100), st.sampled_from(["plain", "unpadded", "url-safe", "lines", "dos"])
+)
+def test_every_way_of_writing_base64_is_read(data: bytes, way: str) -> None:
+    text = encode(data)
+    match way:
+        case "unpadded":
+            text = text.rstrip("=")
+        case "url-safe":
+            text = base64.urlsafe_b64encode(data).decode()
+        case "lines":
+            text = base64.encodebytes(data).decode()
+        case "dos":
+            text = "\r\n".join(text) + "\r\n"
+    assert b"".join(decoded(text, 1000)) == data
+
+
+@pytest.mark.parametrize(
+    "text", ["", "====", "A", "AAAA!", "AA=A", "QQ==QQ==", "猫猫猫猫", "<html>", "AAA\0", "AA AA A"]
+)
+async def test_garbage_is_no_image_and_leaves_no_file(text: str, tmp_path: Path) -> None:
+    with pytest.raises(BadImage):
+        await spool_inline(text, tmp_path, "a1-0", 1000)
+    assert list((tmp_path / "images/.incoming").iterdir()) == []
+
+
+async def test_garbage_at_the_very_end_leaves_no_file_either(tmp_path: Path) -> None:
+    with pytest.raises(BadImage):
+        await spool_inline(encode(os.urandom(3_000_000)) + "!", tmp_path, "a1-0", 1 << 24)
+    assert list((tmp_path / "images/.incoming").iterdir()) == []
+
+
+async def test_an_image_of_exactly_the_allowed_size_passes_and_one_byte_more_does_not(tmp_path: Path) -> None:
+    await spool_inline(encode(bytes(100)), tmp_path, "a", 100)
+    with pytest.raises(BadImage, match="100 bytes allowed"):
+        await spool_inline(encode(bytes(101)), tmp_path, "b", 100)
+
+
+async def test_spooling_again_replaces_the_file(tmp_path: Path) -> None:
+    await spool_inline(encode(b"one"), tmp_path, "a", 100)
+    path = await spool_inline(encode(b"two"), tmp_path, "a", 100)
+    assert (tmp_path / path).read_bytes() == b"two"
+
+
+async def test_a_name_cannot_leave_the_incoming_folder(tmp_path: Path) -> None:
+    path = await spool_inline(encode(b"x"), tmp_path, "../../evil", 100)
+    assert ".." not in Path(path).parts
+    assert [entry.name for entry in (tmp_path / "images/.incoming").iterdir()] == [Path(path).name]
+
+
+async def test_a_disk_that_refuses_is_the_workspaces_fault(tmp_path: Path) -> None:
+    (tmp_path / "images").write_text("a file where the folder should be")
+    with pytest.raises(WorkspaceError):
+        await spool_inline(encode(b"x"), tmp_path, "a", 100)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+async def test_a_full_disk_is_the_workspaces_fault(tmp_path: Path) -> None:
+    incoming = tmp_path / "images/.incoming"
+    incoming.mkdir(parents=True)
+    (incoming / "a.tmp").symlink_to("/dev/full")
+    with pytest.raises(WorkspaceError, match="No space left"):
+        await spool_inline(encode(os.urandom(100_000)), tmp_path, "a", 1 << 20)
+
+
+async def test_a_reference_file_is_read_and_its_type_comes_from_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "猫.jpg").write_bytes(PNG)
+    picture = await ready(str(tmp_path / "猫.jpg"))
+    assert (picture.name, picture.mime, picture.data, picture.url) == ("猫.jpg", "image/png", PNG, None)
+
+
+async def test_a_reference_link_is_passed_on_unread() -> None:
+    picture = await ready("https://a.test/b/c.png?sig=%2B")
+    assert (picture.name, picture.url, picture.data) == ("c.png", "https://a.test/b/c.png?sig=%2B", None)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"data:image/jpeg;base64,{encode(PNG)}",
+        f"DATA:;BASE64,{encode(PNG).replace('+', '%2B').replace('=', '%3D')}",
+        "data:image/png," + "".join(f"%{byte:02x}" for byte in PNG),
+    ],
+)
+async def test_a_data_url_becomes_its_bytes(url: str) -> None:
+    picture = await ready(url)
+    assert (picture.name, picture.mime, picture.data) == ("reference.png", "image/png", PNG)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("data:image/png;base64,!!!!", "not valid base64"),
+        ("data:image/png;base64", "holds no data"),
+        ("data:text/plain,hello", "not a PNG"),
+        (f"data:image/png;base64,{encode(PNG * 2)}", "larger than"),
+        ("data:image/png," + "A" * 3000, "larger than"),
+        ("none.png", "No such file"),
+        ("", "not a file"),
+        ("text.png", "not a PNG"),
+        ("large.png", "larger than"),
+        ("null\0.png", "can't be read"),
+    ],
+)
+async def test_a_reference_that_cannot_be_sent_says_why(source: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "large.png").write_bytes(PNG * 2)
+    with pytest.raises(BadReference, match=words):
+        await ready(source if source.startswith("data:") else f"{tmp_path}/{source}", max_bytes=len(PNG))

@@ -1,0 +1,88 @@
+"""Rates and breakers as arithmetic: the time is an argument, so nothing waits."""
+
+from __future__ import annotations
+
+from batchgen.errors import BadRequest, JobError, NotSent, RateLimited, ServerError
+from batchgen.pacing import Breaker, Rate
+
+
+def _run(rate: Rate, seconds: float, weight: int = 1) -> int:
+    now, taken = 0.0, 0
+    while (now := max(now, rate.ready_at(now))) < seconds:
+        rate.take(now, weight)
+        taken += 1
+    return taken
+
+
+def test_a_rate_is_used_whole_and_never_passed_not_even_in_its_first_second() -> None:
+    assert _run(Rate(1200), 1.0) == 20
+    # Sums of 0.05 fall a hair short of 60: the last moment is left out.
+    assert _run(Rate(1200), 60.0 - 1e-6) == 1200
+
+
+def test_a_request_for_four_images_weighs_four() -> None:
+    assert _run(Rate(60), 60.0, weight=4) == 15
+
+
+def test_no_stated_rate_means_no_wait() -> None:
+    rate = Rate(None)
+    rate.take(5.0)
+    assert rate.ready_at(5.0) == 5.0
+
+
+def test_time_that_was_not_used_is_not_saved_up() -> None:
+    rate = Rate(60)
+    rate.take(0.0)
+    rate.take(1000.0)
+    assert rate.ready_at(1000.0) == 1001.0
+
+
+def _fail(breaker: Breaker, times: int, error: JobError, start: float = 0.0, step: float = 0.0) -> None:
+    for number in range(times):
+        breaker.failed(error, start + number * step)
+
+
+def test_five_failures_in_a_row_open_the_breaker() -> None:
+    breaker = Breaker()
+    _fail(breaker, 4, ServerError("502"))
+    assert not breaker.is_open
+    breaker.failed(ServerError("502"), 0.0)
+    assert breaker.is_open
+    assert breaker.ready_at(0.0) == Breaker.FIRST_PROBE
+
+
+def test_a_success_closes_it_at_once() -> None:
+    breaker = Breaker()
+    _fail(breaker, 5, NotSent("refused"))
+    breaker.succeeded()
+    assert not breaker.is_open
+    assert breaker.ready_at(1.0) == 1.0
+    assert breaker.down_for(100.0) == 0.0
+
+
+def test_probes_become_rarer_up_to_a_minute() -> None:
+    breaker = Breaker()
+    _fail(breaker, 5, NotSent("refused"))
+    waits, now = [], 0.0
+    for _ in range(7):
+        waits.append(breaker.ready_at(now) - now)
+        now = breaker.ready_at(now)
+        breaker.failed(NotSent("refused"), now)
+    assert waits == [2, 4, 8, 16, 32, 60, 60]
+
+
+def test_an_answer_about_the_job_itself_says_that_the_provider_is_up() -> None:
+    breaker = Breaker()
+    _fail(breaker, 4, ServerError("502"))
+    breaker.failed(BadRequest("no"), 0.0)
+    breaker.failed(ServerError("502"), 0.0)
+    assert not breaker.is_open
+
+
+def test_rate_limits_open_it_only_when_nothing_else_came_for_a_minute() -> None:
+    breaker = Breaker()
+    _fail(breaker, 20, RateLimited("429"), step=1.0)
+    assert not breaker.is_open
+    breaker.failed(RateLimited("429"), 61.0)
+    assert breaker.is_open
+    assert breaker.down_for(71.0) == 71.0

@@ -1,0 +1,88 @@
+"""The plan: requests, images, cost, time and warnings, from standings alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchgen.ledger.records import Change, Standing
+from batchgen.model import Entry, Job, JobState
+from batchgen.plan import TYPICAL_SECONDS, Plan, Planner, missing_keys
+from batchgen.providers.profile import SIMULATED, Limits, ModelRule, Profile
+
+APIYI = Profile(
+    name="apiyi",
+    base_url="https://api.example/v1",
+    api_key_env=("A_KEY", "B_KEY"),
+    prices={"priced": 0.03},
+    limits=Limits(requests_per_minute=60, concurrency=8),
+    models=(ModelRule(pattern="four", max_images=4), ModelRule(pattern="*")),
+)
+SIM = Profile(name="simulator", base_url=SIMULATED, simulate={"latency": 2})
+PROFILES = {"apiyi": APIYI, "simulator": SIM}
+
+
+def standing(
+    missing: int,
+    change: Change = Change.NEW,
+    *,
+    model: str = "priced",
+    provider: tuple[str, ...] = ("apiyi",),
+    warnings: tuple[str, ...] = (),
+) -> Standing:
+    """One job that still wants `missing` images."""
+    job = Job(id="x", prompt="p", provider=provider, model=model, n=4)
+    entry = Entry(job=job, fingerprint="f", place="a.yaml:1", warnings=warnings)
+    return Standing(entry=entry, change=change, state=JobState.PENDING, missing=missing)
+
+
+def plan_of(*standings: Standing, concurrency: int | None = None, listed: int = 0) -> Plan:
+    planner = Planner(PROFILES, concurrency)
+    for one in standings:
+        planner.add(one)
+    return planner.finish(listed, {"A_KEY"})
+
+
+def test_jobs_are_counted_by_what_the_manifest_says_about_them() -> None:
+    jobs = plan_of(standing(1), standing(1, Change.CHANGED), standing(0, Change.UNCHANGED), listed=4).jobs
+    assert (jobs.new, jobs.changed, jobs.unchanged, jobs.removed) == (1, 1, 1, 2)
+
+
+def test_missing_images_become_requests_of_the_size_that_the_model_takes() -> None:
+    plan = plan_of(standing(6, model="four"), standing(3, model="priced"), standing(0))
+    assert (plan.requests, plan.images) == (2 + 3, 9)
+
+
+def test_cost_counts_only_missing_images_and_names_models_without_a_price() -> None:
+    plan = plan_of(standing(2), standing(1, model="four"), standing(0, model="never sent"))
+    assert plan.cost == pytest.approx(0.06)
+    assert plan.unpriced_models == ("four",)
+
+
+def test_nothing_to_send_takes_no_time() -> None:
+    assert plan_of(standing(0, Change.UNCHANGED)).seconds == 0
+
+
+def test_time_follows_the_tighter_of_rate_and_concurrency() -> None:
+    jobs = [standing(1) for _ in range(80)]
+    assert plan_of(*jobs).seconds == pytest.approx(80 / (8 / TYPICAL_SECONDS))
+    assert plan_of(*jobs, concurrency=2).seconds == pytest.approx(80 / (2 / TYPICAL_SECONDS))
+
+
+def test_one_request_takes_as_long_as_one_request() -> None:
+    assert plan_of(standing(1, provider=("simulator",))).seconds == pytest.approx(2)
+
+
+def test_a_warning_that_many_jobs_share_is_said_once_with_their_number() -> None:
+    plan = plan_of(*[standing(1, warnings=("16:9 becomes 3:2",)) for _ in range(3)])
+    assert plan.warnings == ("16:9 becomes 3:2 (3 jobs)",)
+
+
+def test_a_provider_without_its_key_is_named_with_the_variable_and_the_way_out() -> None:
+    assert missing_keys(PROFILES, ("apiyi", "simulator"), ()) == (
+        "provider 'apiyi' needs the environment variable A_KEY or B_KEY: "
+        "export it, or try the batch without a key by setting base_url: simulator",
+    )
+
+
+def test_one_of_several_key_variables_is_enough() -> None:
+    assert missing_keys(PROFILES, ("apiyi",), {"B_KEY"}) == ()
