@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class Disposition(Enum):
@@ -90,20 +90,19 @@ class JobError(BatchgenError):
         self.retry_after = retry_after
         self.request_id = request_id
 
+    def saying(self, message: str) -> Self:
+        """The same failure in other words."""
+        return type(self)(
+            message,
+            code=self.code,
+            status=self.status,
+            retry_after=self.retry_after,
+            request_id=self.request_id,
+        )
+
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions with keyword arguments do not survive pickling by themselves; engines need it.
-        return (_rebuild, (type(self), self.message, self.code, self.status, self.retry_after, self.request_id))
-
-
-def _rebuild(
-    leaf: type[JobError],
-    message: str,
-    code: str | None,
-    status: int | None,
-    retry_after: float | None,
-    request_id: str | None,
-) -> JobError:
-    return leaf(message, code=code, status=status, retry_after=retry_after, request_id=request_id)
+        # Keyword arguments do not survive pickling by themselves, and engines send errors across.
+        return (type(self), (self.message,), self.__dict__)
 
 
 # --- worth another try -------------------------------------------------------------------------

@@ -141,9 +141,7 @@ def typical_latency(profile: Profile) -> float:
     return parse_settings(profile.simulate).latency
 
 
-def missing_keys(
-    profiles: Mapping[str, Profile], names: Iterable[str], variables: Collection[str]
-) -> tuple[str, ...]:
+def missing_keys(profiles: Mapping[str, Profile], names: Iterable[str], variables: Collection[str]) -> tuple[str, ...]:
     """One line for each provider in `names` of whose key variables none is set."""
     return tuple(
         missing_key(profiles[name])

@@ -107,6 +107,7 @@ class Runner:
             not_before=None,
             counted=outcome is Outcome.UNKNOWN,
         )
+        self._context.sink.moved(attempt.job.id, JobState.RUNNING, state)
 
     async def _report(self) -> None:
         while True:

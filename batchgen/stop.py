@@ -13,6 +13,8 @@ class StopSignal:
         self.aborting = False
         self.interrupted = False
         """True when a person or the system asked for it, rather than a condition of the run."""
+        self.fatal = False
+        """True when the workspace can't be written any more: nothing new may be begun."""
         self.reason: str | None = None
         self._listeners: list[Callable[[], None]] = []
 
@@ -26,6 +28,11 @@ class StopSignal:
         self.interrupted = self.interrupted or reason is None
         self.reason = self.reason or reason
         self._tell()
+
+    def fail(self, reason: str) -> None:
+        """The workspace can't be written: let what is in flight end, and leave with that reason."""
+        self.fatal = True
+        self.drain(reason)
 
     def abort(self) -> None:
         """Leave now; what is in flight is recorded as unknown."""

@@ -18,6 +18,9 @@ from batchgen.sinks import Report
 
 _State = TypeVar("_State", JobState, OutputState)
 
+INTERRUPTED = 130
+"""Exit code of a run that somebody stopped."""
+
 NAMED = 20
 """So many jobs of one kind are named one by one; of more, only the count is told."""
 
@@ -133,6 +136,8 @@ def closing(name: str, report: Report, unfinished: Unfinished, commands: Command
     lines = [f"{name}: all {total} jobs done" if done == total else f"{name}: {done} of {total} jobs done"]
     if report.reason:
         lines.append(f"stopped early: {report.reason}")
+    elif report.exit_code == INTERRUPTED:
+        lines.append("interrupted: the ledger is whole, run again to continue")
     lines += unfinished.lines(commands)
     lines += ["", *_totals(report, commands)]
     if warning := link_warning(status, commands):

@@ -6,7 +6,8 @@ job leave it as `Failed` events; only mistakes of our own are raised.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+import logging
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,17 @@ from batchgen import codecs, expiry
 from batchgen.codecs.base import Answer, Ask, Call, Decoder, Found
 from batchgen.codecs.faults import classify
 from batchgen.codecs.tasks import Running, read_task, task_address
-from batchgen.errors import Interrupted, JobError, NotThereYet, Refused, TaskFailed, TaskUnknown, Unfinished
+from batchgen.errors import (
+    BatchgenError,
+    Interrupted,
+    JobError,
+    NotThereYet,
+    Refused,
+    TaskFailed,
+    TaskUnknown,
+    Unfinished,
+    Unreadable,
+)
 from batchgen.events import Event, Failed, Generated, Progress, RemoteImage, Replied, TaskSeen
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.fetch import fetch
@@ -26,6 +37,8 @@ from batchgen.images.spool import spool_inline
 from batchgen.model import Download, Picture, Recovery, Submission, Work
 from batchgen.providers.profile import Profile
 from batchgen.transport import Head, Transport
+
+log = logging.getLogger(__name__)
 
 LONGEST_ERROR_BODY = 1 << 20
 # A task gateway is asked after 5 seconds and then every 15, as its users do.
@@ -67,9 +80,16 @@ class Worker:
                     stream = self._download(work)
             async with aclosing(stream):
                 async for event in stream:
-                    yield event
+                    yield _without(event, self._settings.keys.values())
         except JobError as error:
-            yield Failed(error)
+            yield _without(Failed(error), self._settings.keys.values())
+        except BatchgenError:
+            raise
+        except Exception as bug:
+            # One reply that we fail to handle must not end a night's run: its job is held, the
+            # reply is kept, and the log says where it happened.
+            log.exception("could not handle %s", type(work).__name__)
+            yield Failed(Unreadable(f"batchgen failed to handle it: {type(bug).__name__}; see run.log"))
 
     async def _submit(self, work: Submission) -> AsyncGenerator[Event, None]:
         profile = self._settings.profiles[work.provider]
@@ -218,6 +238,22 @@ class _Reply:
         if self._decoder is None:
             raise classify(self._head.status, self._head.headers, bytes(self._body), now=self._now())
         return self._decoder.finish()
+
+
+def _without(event: Event, secrets: Collection[str]) -> Event:
+    """The event with our own keys taken out: gateways quote them in their error texts."""
+    match event:
+        case Replied(status, request_id, text):
+            return Replied(status, request_id, _hide(text, secrets))
+        case Failed(error):
+            return Failed(error.saying(_hide(error.message, secrets)))
+    return event
+
+
+def _hide(text: str, secrets: Collection[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "[key]")
+    return text
 
 
 def _request_id(head: Head) -> str | None:

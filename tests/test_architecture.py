@@ -48,6 +48,7 @@ RINGS = {
     "engines": 3,
     "lanes": 3,
     "runner": 3,
+    "assembly": 3,
     "batch": 3,
     "progress": 4,
     "plan": 4,

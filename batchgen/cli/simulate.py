@@ -48,6 +48,9 @@ def _list_faults(ctx: click.Context, param: click.Parameter, wanted: bool) -> No
 )
 @click.option("--seed", metavar="N", help="Other numbers draw other requests for the faults.")
 @click.option(
+    "--image-side", metavar="N", help="The longer side of the pictures; 0: as asked for. Default: 512 pixels."
+)
+@click.option(
     "--dialect",
     "dialects",
     multiple=True,

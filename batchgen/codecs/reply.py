@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from batchgen.codecs.base import Answer, Fact, Found
 from batchgen.codecs.chat import read_candidates, read_choices
-from batchgen.codecs.content import Reading, Verdict, Watch, find_task_id, read
+from batchgen.codecs.content import Reading, Watch, find_task_id, read
 from batchgen.codecs.faults import classify_error, tidy
 from batchgen.codecs.harvest import Harvest
 from batchgen.codecs.images import read_data, read_event
@@ -28,7 +28,6 @@ from batchgen.errors import (
     NoImage,
     Refused,
     Saturated,
-    TaskFailed,
     Unfinished,
     Unreadable,
 )

@@ -20,7 +20,7 @@ from batchgen.images.inspect import decoders
 from batchgen.images.naming import safe_name
 from batchgen.storage.local import INCOMING, Aside, publish, remove
 
-_SLICE: Final = 4 << 18
+SLICE: Final = 4 << 18
 """Characters decoded at a time, a multiple of four: 0.1 ms, and the event loop gets its turn between."""
 
 ASIDE: Final = ".tmp"
@@ -60,8 +60,8 @@ def decoded(text: str, max_bytes: int) -> Iterator[bytes]:
         raise BadImage("the inline image is empty")
     if length * 3 // 4 > max_bytes:
         raise BadImage(f"the inline image is larger than the {max_bytes} bytes allowed")
-    for start in range(0, length, _SLICE):
-        piece = text[start : min(start + _SLICE, length)].replace("-", "+").replace("_", "/")
+    for start in range(0, length, SLICE):
+        piece = text[start : min(start + SLICE, length)].replace("-", "+").replace("_", "/")
         try:
             if "=" in piece:
                 raise binascii.Error("padding before the end")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from batchgen.engines.base import Engine
+from batchgen.errors import WorkspaceError
 from batchgen.ledger.store import Ledger
 from batchgen.model import Settings
 from batchgen.providers.profile import Profile
 from batchgen.sinks import Sink
 from batchgen.stop import StopSignal
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,3 +45,12 @@ class Context:
     """Keys of the jobs that this run has sent."""
     requests: int = 0
     images: int = 0
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Within: a workspace that can't be written stops the run instead of killing what else is in flight."""
+        try:
+            yield
+        except WorkspaceError as error:
+            log.error("%s", error)
+            self.stop.fail(str(error))

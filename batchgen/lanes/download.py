@@ -6,19 +6,22 @@ fresh one, never by a new generation request.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import aclosing
 
 import anyio
 
 from batchgen.errors import JobError, LinkDead
-from batchgen.events import Failed, Generated, Saved
+from batchgen.events import Event, Failed, Generated, Saved
 from batchgen.images.naming import target
 from batchgen.lanes.context import Context
 from batchgen.ledger.records import DueOutput
 from batchgen.limiter import Bell
 from batchgen.model import END_STATES, Download, JobState, OutputState, Recovery
 from batchgen.retry import decide_download
+
+log = logging.getLogger(__name__)
 
 DEFAULT_CONCURRENCY = 8
 
@@ -68,17 +71,22 @@ class DownloadLane:
             target=target(output.job.id, output.position, output.round),
         )
         try:
-            async with aclosing(context.engine.run(work)) as events:
-                async for event in events:
-                    if isinstance(event, Saved):
-                        state = await context.ledger.saved(output.output_id, event, context.now())
-                        self._moved(output, state)
-                    elif isinstance(event, Failed):
-                        await self._failed(event.error, output)
-                    context.sink.event(output.job.id, output.provider, event)
+            with context.guarded():
+                async with aclosing(context.engine.run(work)) as events:
+                    async for event in events:
+                        await self._record(event, output)
         finally:
             self._busy.discard(output.output_id)
             self.bell.ring()
+
+    async def _record(self, event: Event, output: DueOutput) -> None:
+        context = self._context
+        if isinstance(event, Saved):
+            state = await context.ledger.saved(output.output_id, event, context.now())
+            self._moved(output, state)
+        elif isinstance(event, Failed):
+            await self._failed(event.error, output)
+        context.sink.event(output.job.id, output.provider, event)
 
     async def _failed(self, error: JobError, output: DueOutput) -> None:
         context, now = self._context, self._context.now()
@@ -97,6 +105,7 @@ class DownloadLane:
             now=now,
             jitter=context.jitter(),
         )
+        log.info("%s image %d: %s: %s", output.job.id, output.position, error.kind, error)
         if verdict.ask_task and await self._fresh_links(output):
             return
         end = OutputState.EXPIRED if isinstance(error, LinkDead) else OutputState.BAD

@@ -7,6 +7,7 @@ for. A failure becomes a verdict of retry.py, and the verdict a row; nothing is 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
@@ -21,6 +22,8 @@ from batchgen.ledger.records import OpenAttempt, PendingJob
 from batchgen.limiter import Gate
 from batchgen.model import Job, JobState, Recovery, Submission
 from batchgen.retry import Action, History, decide
+
+log = logging.getLogger(__name__)
 
 BLOCK = 64
 
@@ -125,17 +128,18 @@ class SubmitLane:
         context, job = self._context, pending.job
         key = _idempotency_key(context.lineage, pending)
         try:
-            now = context.now()
-            attempt_id = await context.ledger.begin_attempt(
-                pending.key, self._provider, at=now, idempotency_key=key
-            )
-            self._claimed.discard(pending.key)
-            context.requests += 1
-            context.sink.moved(job.id, JobState.PENDING, JobState.RUNNING)
-            work = Submission(
-                attempt_id=attempt_id, job=job, provider=self._provider, ask=ask, idempotency_key=key
-            )
-            await self._follow(work, _Attempt(attempt_id, job, pending.tries, now))
+            with context.guarded():
+                now = context.now()
+                attempt_id = await context.ledger.begin_attempt(
+                    pending.key, self._provider, at=now, idempotency_key=key
+                )
+                self._claimed.discard(pending.key)
+                context.requests += 1
+                context.sink.moved(job.id, JobState.PENDING, JobState.RUNNING)
+                work = Submission(
+                    attempt_id=attempt_id, job=job, provider=self._provider, ask=ask, idempotency_key=key
+                )
+                await self._follow(work, _Attempt(attempt_id, job, pending.tries, now))
         finally:
             self._busy -= 1
             self.gate.leave()
@@ -143,7 +147,8 @@ class SubmitLane:
     async def _reattach(self, found: OpenAttempt) -> None:
         attempt = _Attempt(found.attempt_id, found.job, found.tries, found.started_at, found.task_id)
         try:
-            await self._follow(self._recovery(attempt), attempt)
+            with self._context.guarded():
+                await self._follow(self._recovery(attempt), attempt)
         finally:
             self._busy -= 1
             self.gate.bell.ring()
@@ -206,6 +211,7 @@ class SubmitLane:
             provider_down=self.gate.breaker.is_open,
         )
         verdict = decide(error, history, now=now, jitter=context.jitter())
+        log.info("%s at %s: %s: %s -> %s", attempt.job.id, self._provider, error.kind, error, verdict.action.value)
         if verdict.action is Action.RECOVER:
             await context.ledger.keep_open(attempt.id, error, now)
             return self._recovery(attempt)

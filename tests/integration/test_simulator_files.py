@@ -23,6 +23,7 @@ from simulated import (
 )
 
 from batchgen.simulator.faults import Chance
+from batchgen.simulator.memory import Memory
 from batchgen.simulator.serve import simulate
 from batchgen.simulator.settings import SimulatorSettings
 
@@ -183,3 +184,12 @@ async def test_counted_faults_are_not_repeated_after_a_restart(tmp_path: Path) -
         async with serving(settings, memory=tmp_path / "memory.jsonl") as (simulator, http):
             statuses.append((await http.post(simulator.url("tu-zi") + CHAT, json=turn("a cat"))).status_code)
     assert statuses == [200, 500, 200, 200]
+
+
+def test_the_first_record_after_a_torn_line_is_not_lost_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "memory.jsonl"
+    path.write_text('{"post": "/tu-zi", "key": null}\n{"post": "/tu-')
+    for count in (2, 3):
+        memory = Memory(path)
+        assert memory.post("/tu-zi", None) == count
+        memory.close()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batchgen.errors import BadImage, BadReference, WorkspaceError
 from batchgen.images.references import ready
-from batchgen.images.spool import decoded, spool_inline
+from batchgen.images.spool import SLICE, decoded, spool_inline
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 
@@ -59,6 +59,11 @@ async def test_garbage_at_the_very_end_leaves_no_file_either(tmp_path: Path) -> 
     with pytest.raises(BadImage):
         await spool_inline(encode(os.urandom(3_000_000)) + "!", tmp_path, "a1-0", 1 << 24)
     assert list((tmp_path / "images/.incoming").iterdir()) == []
+
+
+def test_padding_before_the_end_is_garbage_also_where_a_slice_ends() -> None:
+    with pytest.raises(BadImage):
+        list(decoded("A" * (SLICE - 2) + "==" + "AAAA", 1 << 24))
 
 
 async def test_an_image_of_exactly_the_allowed_size_passes_and_one_byte_more_does_not(tmp_path: Path) -> None:

@@ -279,9 +279,12 @@ def test_an_exception_that_is_not_the_librarys_counts_as_sent() -> None:
     assert "sk-secret" not in str(leaf)
 
 
-async def test_the_library_does_not_log_addresses(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_library_logs_no_address_whatever_the_root_logger_wants(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.DEBUG)
-    async with Loopback([http(200)]) as server, Transport() as transport:
+    redirect = http(302, Location="http://far.test/?sig=s3cret")
+    async with Loopback([redirect]) as server, Transport() as transport:
         await exchange(transport, get(server.url("/?sig=s3cret")))
     assert "s3cret" not in caplog.text
 
@@ -330,6 +333,7 @@ async def test_a_proxy_gets_the_whole_address_and_no_pin() -> None:
                 "http://spared.test/",
                 "http://x.also.test/",
                 "http://127.0.0.1:9/",
+                "http://localhost/",
                 "https://far.test/",
             ):
                 assert not transport.proxied(url)

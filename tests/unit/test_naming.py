@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -105,13 +106,7 @@ def test_a_target_names_position_and_round_only_beyond_the_first() -> None:
     assert target("cat", 1, 2) == "images/cat~r2~1"
 
 
-OUTPUTS = st.tuples(
-    st.sampled_from(["cat", "cat-1", "cat~1", "cat~r2", "cat.r2", "Cat"]),
-    st.integers(0, 3),
-    st.integers(1, 3),
-)
-
-
-@given(OUTPUTS, OUTPUTS)
-def test_no_two_outputs_share_a_target(one: tuple[str, int, int], other: tuple[str, int, int]) -> None:
-    assert (target(*one).casefold() == target(*other).casefold()) == (one == other)
+def test_no_two_outputs_share_a_target() -> None:
+    ids = ["cat", "cat-1", "cat~1", "cat~r2", "cat~r2~1", "cat.r2", "Cat"]
+    targets = [target(*output).casefold() for output in product(ids, range(4), range(1, 4))]
+    assert len(set(targets)) == len(targets)

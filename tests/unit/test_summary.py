@@ -36,7 +36,11 @@ def record(
 
 
 def text_of(
-    *records: JobRecord, reason: str | None = None, dying: int = 0, next_expiry: float | None = None
+    *records: JobRecord,
+    reason: str | None = None,
+    exit_code: int = 1,
+    dying: int = 0,
+    next_expiry: float | None = None,
 ) -> str:
     """The summary of a batch of one done job and these."""
     unfinished = Unfinished()
@@ -52,7 +56,7 @@ def text_of(
         next_expiry=next_expiry,
         expiring_within_24h=dying,
     )
-    report = Report(exit_code=1, reason=reason, status=status, run_seconds=754, requests=3, images=1)
+    report = Report(exit_code=exit_code, reason=reason, status=status, run_seconds=754, requests=3, images=1)
     return closing("demo", report, unfinished, COMMANDS)
 
 
@@ -100,6 +104,11 @@ def test_many_of_one_kind_are_counted_with_the_command_that_lists_them() -> None
 def test_stopping_early_is_said_before_anything_else() -> None:
     text = text_of(record("cat", JobState.PENDING), reason="apiyi: the key is wrong")
     assert text.splitlines()[1] == "stopped early: apiyi: the key is wrong"
+
+
+def test_an_interrupted_run_says_that_nothing_is_lost() -> None:
+    text = text_of(record("cat", JobState.PENDING), exit_code=130)
+    assert text.splitlines()[1] == "interrupted: the ledger is whole, run again to continue"
 
 
 def test_links_about_to_die_come_with_the_hour_and_the_command() -> None:

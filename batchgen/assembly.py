@@ -1,0 +1,106 @@
+"""Puts the parts of one run together: embedded simulator, transport, worker, engine and their context.
+
+Opened once per run and closed with it. Reads no environment: keys come in as values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from batchgen.engines.local import LocalEngine
+from batchgen.images.addresses import AddressGuard
+from batchgen.lanes.context import Context, Scope
+from batchgen.ledger.store import Ledger
+from batchgen.model import Settings
+from batchgen.providers.profile import SIMULATED, Profile
+from batchgen.simulator.serve import simulate
+from batchgen.simulator.settings import parse_settings
+from batchgen.sinks import Sink
+from batchgen.stop import StopSignal
+from batchgen.transport import Transport
+from batchgen.worker import Worker, WorkerSettings
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """Who watches a run, who stops it, which clock it goes by, and which jobs it may start."""
+
+    sink: Sink
+    stop: StopSignal
+    now: Callable[[], float]
+    scope: Scope = dataclasses.field(default_factory=Scope)
+
+
+@asynccontextmanager
+async def assembled(
+    ledger: Ledger,
+    workspace: Path,
+    profiles: Mapping[str, Profile],
+    settings: Settings,
+    *,
+    keys: Mapping[str, str],
+    around: Around,
+) -> AsyncGenerator[Context, None]:
+    """Everything a runner needs, over an open ledger. `keys` are the secrets by provider name."""
+    lineage = await ledger.get_note("lineage") or uuid.uuid4().hex
+    await ledger.note("lineage", lineage)
+    async with _simulated(profiles, workspace) as live, Transport() as transport:
+        worker = Worker(
+            WorkerSettings(
+                workspace=workspace,
+                profiles=live,
+                keys=keys,
+                guards={name: _guard(profile) for name, profile in live.items()},
+                max_image_bytes=settings.max_image_bytes,
+                task_patience=settings.task_patience,
+            ),
+            transport,
+            now=around.now,
+        )
+        yield Context(
+            ledger=ledger,
+            engine=LocalEngine(worker),
+            profiles=live,
+            settings=settings,
+            scope=around.scope,
+            sink=around.sink,
+            stop=around.stop,
+            now=around.now,
+            jitter=random.random,
+            lineage=lineage,
+        )
+
+
+@asynccontextmanager
+async def _simulated(
+    profiles: Mapping[str, Profile], workspace: Path
+) -> AsyncGenerator[Mapping[str, Profile], None]:
+    """Start the embedded simulator when a profile asks for it, and put its address in."""
+    wanted = {name: profile for name, profile in profiles.items() if profile.base_url == SIMULATED}
+    if not wanted:
+        yield profiles
+        return
+    settings = {name: parse_settings(profile.simulate) for name, profile in wanted.items()}
+    async with simulate(settings, memory=workspace / "simulator.jsonl") as server:
+        live = dict(profiles)
+        for name, profile in wanted.items():
+            root = f"http://127.0.0.1:{server.port}/{profile.dialect}/{name}"
+            asks = profile.task_url is not None or profile.dialect == SIMULATED
+            live[name] = dataclasses.replace(
+                profile, base_url=f"{root}/v1", task_url=f"{root}/source/{{task_id}}" if asks else None
+            )
+        yield live
+
+
+def _guard(profile: Profile) -> AddressGuard:
+    hosts = {urlsplit(profile.base_url).hostname, urlsplit(profile.task_url or "").hostname}
+    return AddressGuard(
+        own_hosts=frozenset(host for host in hosts if host),
+        allow_private=profile.allow_private_downloads,
+    )
