@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -48,8 +47,6 @@ async def assembled(
     around: Around,
 ) -> AsyncGenerator[Context, None]:
     """Everything a runner needs, over an open ledger. `keys` are the secrets by provider name."""
-    lineage = await ledger.get_note("lineage") or uuid.uuid4().hex
-    await ledger.note("lineage", lineage)
     async with _simulated(profiles, workspace) as live, Transport() as transport:
         worker = Worker(
             WorkerSettings(
@@ -73,7 +70,6 @@ async def assembled(
             stop=around.stop,
             now=around.now,
             jitter=random.random,
-            lineage=lineage,
         )
 
 

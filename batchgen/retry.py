@@ -22,6 +22,7 @@ from batchgen.errors import (
     NotThereYet,
     RateLimited,
     Saturated,
+    ServerError,
     UpstreamLimit,
 )
 from batchgen.model import JobState, OnUnknown, Outcome, OutputState
@@ -61,6 +62,8 @@ class History:
     on_unknown: OnUnknown
     provider_down: bool = False
     """the breaker is open: what fails now is the provider, not the job"""
+    repeats: int = 0
+    """how often in a row the very same error came before"""
 
 
 # Seconds before the next try, by how many were counted before; the last one repeats. Gateways
@@ -78,6 +81,10 @@ _OTHER_BACK_OFF: Sequence[float] = (2, 6, 18, 54, 120)
 
 # Some answers do not get better: fewer tries than `max_attempts`, the first one included.
 _MOST_TRIES: Mapping[type[JobError], int] = {NoImage: 2, EmptyReply: 3, NoChannel: 4}
+
+# A provider that serves others and gives this job the same answer three times will give it a fourth.
+_DETERMINISTIC = (ServerError, NoChannel, EmptyReply, NoImage)
+SAME_ERROR = 3
 
 LONGEST_TOLD_WAIT = 3600.0
 """A provider that asks for more than an hour is asked again after an hour."""
@@ -119,7 +126,8 @@ def _again(error: JobError, history: History, now: float, jitter: float) -> Verd
     # A request that never left and a provider that serves nobody say nothing about this job.
     counted = not (isinstance(error, NotSent) or history.provider_down)
     most = min(history.max_attempts, _MOST_TRIES.get(type(error), history.max_attempts))
-    if counted and history.tries + 1 >= most:
+    poisoned = isinstance(error, _DETERMINISTIC) and history.repeats + 1 >= SAME_ERROR
+    if counted and (poisoned or history.tries + 1 >= most):
         return Verdict(action=Action.END, state=JobState.FAILED, outcome=Outcome.FAILED)
     return Verdict(
         action=Action.AGAIN,

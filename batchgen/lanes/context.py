@@ -39,8 +39,6 @@ class Context:
     stop: StopSignal
     now: Callable[[], float]
     jitter: Callable[[], float]
-    lineage: str
-    """Unique to this workspace: the root of every idempotency key."""
     started: set[int] = field(default_factory=set)
     """Keys of the jobs that this run has sent."""
     requests: int = 0

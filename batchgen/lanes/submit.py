@@ -6,8 +6,8 @@ for. A failure becomes a verdict of retry.py, and the verdict a row; nothing is 
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
@@ -19,6 +19,7 @@ from batchgen.errors import JobError
 from batchgen.events import Failed, Generated, Replied, TaskSeen
 from batchgen.lanes.context import Context
 from batchgen.ledger.records import OpenAttempt, PendingJob
+from batchgen.ledger.rows import signature
 from batchgen.limiter import Gate
 from batchgen.model import Job, JobState, Recovery, Submission
 from batchgen.retry import Action, History, decide
@@ -37,6 +38,13 @@ class _Attempt:
     tries: int
     started_at: float
     task_id: str | None = None
+    before: PendingJob | None = None
+    """the job as it was claimed; None for an attempt of an earlier run"""
+
+    def repeats(self, error: JobError) -> int:
+        """How often in a row this same error came before."""
+        same = self.before is not None and self.before.last_error == signature(error)
+        return self.before.repeats if self.before is not None and same else 0
 
 
 class SubmitLane:
@@ -126,7 +134,8 @@ class SubmitLane:
 
     async def _attempt(self, pending: PendingJob, ask: int) -> None:
         context, job = self._context, pending.job
-        key = _idempotency_key(context.lineage, pending)
+        # Asking again for what nobody answered uses the same key, so that gateways which honour it can.
+        key = pending.unanswered_key or uuid.uuid4().hex
         try:
             with context.guarded():
                 now = context.now()
@@ -139,7 +148,7 @@ class SubmitLane:
                 work = Submission(
                     attempt_id=attempt_id, job=job, provider=self._provider, ask=ask, idempotency_key=key
                 )
-                await self._follow(work, _Attempt(attempt_id, job, pending.tries, now))
+                await self._follow(work, _Attempt(attempt_id, job, pending.tries, now, before=pending))
         finally:
             self._busy -= 1
             self.gate.leave()
@@ -209,6 +218,7 @@ class SubmitLane:
             has_task=can_ask,
             on_unknown=context.settings.on_unknown,
             provider_down=self.gate.breaker.is_open,
+            repeats=attempt.repeats(error),
         )
         verdict = decide(error, history, now=now, jitter=context.jitter())
         log.info("%s at %s: %s: %s -> %s", attempt.job.id, self._provider, error.kind, error, verdict.action.value)
@@ -229,8 +239,3 @@ class SubmitLane:
         context.sink.moved(attempt.job.id, JobState.RUNNING, verdict.state)
         return None
 
-
-def _idempotency_key(lineage: str, pending: PendingJob) -> str:
-    """The same for every resend of one ask whose outcome is unknown, another after a known answer."""
-    ask = f"{lineage}\n{pending.job.id}\n{pending.round}\n{pending.have}\n{pending.tries}"
-    return hashlib.sha256(ask.encode()).hexdigest()[:40]

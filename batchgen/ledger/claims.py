@@ -31,6 +31,7 @@ def pending_jobs(
             round=row["round"],
             last_error=row["last_error"],
             repeats=row["repeats"],
+            unanswered_key=row["unanswered_key"],
         )
         for row in free[:limit]
     ]

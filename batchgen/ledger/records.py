@@ -85,6 +85,8 @@ class PendingJob:
     """signature `kind|code|message` of the attempt before, to notice the same error again"""
     repeats: int
     """how often in a row that same error came"""
+    unanswered_key: str | None
+    """the idempotency key of the attempt before, when its outcome is unknown or it never left"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

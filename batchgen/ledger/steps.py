@@ -100,6 +100,7 @@ def settle(db: sqlite3.Connection, attempt_id: int, ending: Ending, at: float) -
         "not_before": ending.not_before,
         "more_tries": ending.counted - attempt["counted"],
         "signature": signature(ending.error),
+        "counted": ending.counted,
     }
     _change(db, "settle_job", settled, f"job {job['id']!r} is not running")
 

@@ -1,23 +1,37 @@
-"""The command line as a process: run it, signal it, kill it, and a simulated provider that outlives it."""
+"""The command line as a process: run it, signal it, kill it, and a simulated provider that outlives it.
+
+Nothing here sleeps: what a test waits for is asked of the provider or the ledger until it is so.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
-LONG = 100
+ROOT = Path(__file__).parents[2]
+
+LONG = 60
 """Seconds after which a process counts as hung; nothing here comes near it."""
+
+KEY = "sk-test-4f9a1c7e2b"
+
+KEY_VARIABLES = ("TUZI_API_KEY", "APIYI_API_KEY", "APIQIK_API_KEY", "MODELVERSE_API_KEY", "OPENAI_API_KEY")
+
+QUICK = "simulate: {latency: 0.05, image_side: 64}"
+"""For a provider at `base_url: simulator`."""
 
 
 @dataclass
@@ -26,10 +40,11 @@ class Cli:
 
     folder: Path
     env: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command and return at once."""
-        return subprocess.Popen(
+        """Start a command and return at once; it is killed at the end of the test at the latest."""
+        process = subprocess.Popen(
             [sys.executable, "-W", "error", "-m", "batchgen", *words],
             cwd=self.folder,
             env=self.env,
@@ -37,16 +52,21 @@ class Cli:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str], code: int | None = None) -> subprocess.CompletedProcess[str]:
+        """Wait for a command; `code` is the exit code it must have."""
+        out, err = process.communicate(timeout=LONG)
+        done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        assert "Traceback" not in err, err
+        if code is not None:
+            assert done.returncode == code, f"exit {done.returncode} of {process.args}\n{out}\n{err}"
+        return done
 
     def run(self, *words: str, code: int | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; `code` is the exit code it must have."""
-        with self.start(*words) as process:
-            out, err = process.communicate(timeout=LONG)
-        done = subprocess.CompletedProcess(words, process.returncode, out, err)
-        assert "Traceback" not in err, err
-        if code is not None:
-            assert done.returncode == code, f"exit {done.returncode} of {words}\n{out}\n{err}"
-        return done
+        return self.end(self.start(*words), code)
 
     def json(self, *words: str) -> Any:  # Any: what a JSON answer is
         """The one JSON object a reading command prints."""
@@ -56,6 +76,11 @@ class Cli:
         """The lines of `jobs --json`."""
         return [json.loads(line) for line in self.run("jobs", workspace, "--json", *words).stdout.splitlines()]
 
+    def states(self, workspace: str) -> dict[str, int]:
+        """Jobs by state, those that count nothing left out."""
+        counts = self.json("status", workspace)["jobs"]
+        return {state: n for state, n in counts.items() if n and state != "total"}
+
     def write(self, name: str, text: str) -> str:
         """Write a file in the folder; returns its name."""
         path = self.folder / name
@@ -63,13 +88,31 @@ class Cli:
         path.write_text(text, encoding="utf-8")
         return name
 
+    def ask(self, workspace: str, query: str) -> list[tuple[Any, ...]]:
+        """Rows of the ledger, read as anyone may read it: while a run writes."""
+        uri = f"{(self.folder / workspace / 'ledger.db').as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as db:
+            return db.execute(query).fetchall()
+
+
+@contextmanager
+def command_line(folder: Path) -> Iterator[Cli]:
+    """A command line in this folder, without any key in its environment."""
+    env = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
+    env |= {"PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    cli = Cli(folder, env)
+    yield cli
+    for process in cli.started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def cli(tmp_path: Path) -> Iterator[Cli]:
     """A command line in an empty folder, without any key in its environment."""
-    env = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
-    env["PYTHONPATH"] = str(Path(__file__).parents[2])
-    return Cli(tmp_path, env)
+    with command_line(tmp_path) as opened:
+        yield opened
 
 
 @dataclass
@@ -80,19 +123,50 @@ class Provider:
 
     def counts(self) -> dict[str, Any]:
         """What it has been asked so far."""
-        root = next(iter(self.urls.values())).split("/", 3)
-        with urllib.request.urlopen("/".join(root[:3]) + "/_counts", timeout=LONG) as reply:
+        with urllib.request.urlopen(f"{self._root}/_counts", timeout=LONG) as reply:
             answer: dict[str, Any] = json.load(reply)
             return answer
 
+    @property
+    def posts(self) -> int:
+        """Generation requests so far."""
+        return int(self.counts()["posts"])
+
+    @property
+    def _root(self) -> str:
+        return "/".join(next(iter(self.urls.values())).split("/")[:3])
+
+    def section(self, *names: str, extra: str = "") -> str:
+        """A `providers` section that sends these built-in profiles here, their tasks too."""
+        lines = ["providers:"]
+        for name in names:
+            task_url = f"{self._root}/{name}/source/{{task_id}}"
+            tasks = f", task_url: '{task_url}'" if name in ("tu-zi", "apiqik", "openai-chat") else ""
+            more = f", {extra}" if extra else ""
+            lines.append(f"  {name}: {{base_url: '{self.urls[name]}'{tasks}{more}}}")
+        return "\n".join(lines) + "\n"
+
+    def task(self, task_id: str, dialect: str = "tu-zi") -> str:
+        """The page of a task."""
+        with urllib.request.urlopen(f"{self._root}/{dialect}/web/{task_id}", timeout=LONG) as reply:
+            return str(reply.read().decode())
+
+
+Simulated: TypeAlias = Callable[..., AbstractContextManager[Provider]]
+
 
 @pytest.fixture
-def provider(cli: Cli) -> Any:
-    """`with provider("--fault", "rate_limit=5%") as p:` runs `batchgen simulate` meanwhile."""
+def provider(cli: Cli) -> Simulated:
+    """`with provider("--fault", "rate_limit=5%") as p:` runs `batchgen simulate` meanwhile.
+
+    The client's environment gets a key for every profile.
+    """
+    cli.env.update(dict.fromkeys(KEY_VARIABLES, KEY))
 
     @contextmanager
-    def simulated(*words: str) -> Iterator[Provider]:
-        process = cli.start("simulate", "--port", "0", "--json", *words)
+    def simulated(*words: str, latency: str = "50ms") -> Iterator[Provider]:
+        options = ("--port", "0", "--json", "--latency", latency, "--image-side", "64")
+        process = cli.start("simulate", *options, *words)
         try:
             assert process.stdout is not None
             yield Provider(json.loads(process.stdout.readline()))
@@ -101,3 +175,21 @@ def provider(cli: Cli) -> Any:
             process.communicate(timeout=LONG)
 
     return simulated
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Ask again and again until it holds; fail when it does not within half a minute."""
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end, "what the test waits for did not happen"
+
+
+def listed(ids: Iterable[str], *, provider: str = "", words: str = "") -> str:
+    """Job lines of a YAML manifest, each with its own prompt."""
+    at = f", provider: {provider}" if provider else ""
+    return "".join(f"  - {{id: {name}, prompt: 'a picture of {name} {words}'{at}}}\n" for name in ids)
+
+
+def numbered(count: int, stem: str = "job") -> list[str]:
+    """`job-000`, `job-001`, ..."""
+    return [f"{stem}-{number:03}" for number in range(count)]

@@ -22,7 +22,7 @@ from ledger_builders import (
     states,
 )
 
-from batchgen.errors import BadImage, BadRequest, DownloadFailed, Interrupted, RateLimited
+from batchgen.errors import BadImage, BadRequest, DownloadFailed, Interrupted, NotSent, RateLimited
 from batchgen.events import RemoteImage
 from batchgen.ledger.records import ErrorRecord, Filter, JobRecord
 from batchgen.ledger.states import IllegalStep
@@ -97,7 +97,8 @@ async def test_a_job_of_two_images_asks_again_until_it_has_them(tmp_path: Path) 
         await ledger.sync([entry("cat", n=2)])
         assert await generate(ledger, "cat") is JobState.PENDING
         (again,) = await claim(ledger)
-        assert (again.have, again.tries, again.repeats) == (1, 1, 0)
+        # The rest is a new ask: it has all of its tries.
+        assert (again.have, again.tries, again.repeats) == (1, 0, 0)
         (first,) = await due(ledger, "cat")
         assert await ledger.saved(first.output_id, file("cat-0"), NOW) is JobState.PENDING
         assert await generate(ledger, "cat") is JobState.GENERATED
@@ -122,7 +123,8 @@ async def test_a_failure_for_the_rest_keeps_the_images_that_are_there(tmp_path: 
 async def test_tries_count_what_counts_and_the_same_error_is_noticed(tmp_path: Path) -> None:
     async with Ledger.open(tmp_path, now=clock) as ledger:
         await ledger.sync(entries("cat"))
-        for message, counted in (("a", True), ("a", True), ("b", False)):
+        seen = []
+        for message, counted in (("a", True), ("a", True), ("down", False), ("a", True), ("b", True)):
             attempt = await start(ledger, "cat")
             await ledger.settle(
                 attempt,
@@ -134,11 +136,35 @@ async def test_tries_count_what_counts_and_the_same_error_is_noticed(tmp_path: P
                 counted=counted,
             )
             (job,) = await claim(ledger)
-            assert (job.last_error, job.repeats) == (
-                f"rate_limit||{message}",
-                2 if job.tries == 2 and counted else 1,
+            seen.append((job.tries, job.last_error, job.repeats))
+        # What a provider that is down answers says nothing about the job and is not remembered of it.
+        assert seen == [
+            (1, "rate_limit||a", 1),
+            (2, "rate_limit||a", 2),
+            (2, "rate_limit||a", 2),
+            (3, "rate_limit||a", 3),
+            (4, "rate_limit||b", 1),
+        ]
+        assert (await one(ledger, "cat")).attempts[2].http_status == 429
+
+
+async def test_an_ask_that_nobody_answered_keeps_its_idempotency_key(tmp_path: Path) -> None:
+    async with Ledger.open(tmp_path, now=clock) as ledger:
+        await ledger.sync(entries("cat"))
+        keys = []
+        for error, outcome in (
+            (NotSent("refused"), Outcome.FAILED),
+            (Interrupted("cut"), Outcome.UNKNOWN),
+            (RateLimited("429"), Outcome.FAILED),
+        ):
+            (job,) = await claim(ledger)
+            attempt = await ledger.begin_attempt(job.key, PROVIDER, NOW, f"key-{outcome}-{error.kind}")
+            await ledger.settle(
+                attempt, outcome, error, NOW, state=JobState.PENDING, not_before=None, counted=True
             )
-        assert (job.tries, (await one(ledger, "cat")).attempts[2].http_status) == (2, 429)
+            (again,) = await claim(ledger)
+            keys.append(again.unanswered_key)
+        assert keys == ["key-failed-connection", "key-unknown-interrupted", None]
 
 
 async def test_a_free_probe_uses_up_no_try(tmp_path: Path) -> None:

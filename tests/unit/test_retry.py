@@ -26,9 +26,15 @@ def _history(
     has_task: bool = False,
     on_unknown: OnUnknown = OnUnknown.HOLD,
     down: bool = False,
+    repeats: int = 0,
 ) -> History:
     return History(
-        tries=tries, max_attempts=6, has_task=has_task, on_unknown=on_unknown, provider_down=down
+        tries=tries,
+        max_attempts=6,
+        has_task=has_task,
+        on_unknown=on_unknown,
+        provider_down=down,
+        repeats=repeats,
     )
 
 
@@ -97,6 +103,15 @@ def test_a_job_fails_when_its_tries_are_spent(leaf: type[JobError], most: int) -
     before = decide(leaf("x"), _history(most - 2), now=NOW, jitter=0)
     after = decide(leaf("x"), _history(most - 1), now=NOW, jitter=0)
     assert (before.action, after.state) == (Action.AGAIN, JobState.FAILED)
+
+
+def test_the_same_server_error_a_third_time_is_not_sent_a_fourth_time() -> None:
+    again = decide(errors.ServerError("x"), _history(1, repeats=1), now=NOW, jitter=0)
+    ended = decide(errors.ServerError("x"), _history(2, repeats=2), now=NOW, jitter=0)
+    assert (again.action, ended.state) == (Action.AGAIN, JobState.FAILED)
+    outage = decide(errors.ServerError("x"), _history(2, repeats=2, down=True), now=NOW, jitter=0)
+    limited = decide(errors.RateLimited("x"), _history(2, repeats=2), now=NOW, jitter=0)
+    assert outage.action is limited.action is Action.AGAIN
 
 
 def test_a_request_that_never_left_costs_no_try() -> None:

@@ -1,14 +1,20 @@
 -- What may be done next. Every WHERE repeats the terms of a partial index; a test asks the planner.
 
 -- name: ready_jobs
-SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have
+SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
+    -- The key of an ask that nobody answered: whoever asks again must use the same.
+    (SELECT CASE WHEN a.outcome = 'unknown' OR a.error_kind = 'connection' THEN a.idempotency_key END FROM attempts AS a
+     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key
 FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL
     AND provider = :provider AND (:id IS NULL OR id GLOB :id)
 ORDER BY position LIMIT :limit;
 
 -- name: retried_jobs
-SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have
+SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
+    -- The key of an ask that nobody answered: whoever asks again must use the same.
+    (SELECT CASE WHEN a.outcome = 'unknown' OR a.error_kind = 'connection' THEN a.idempotency_key END FROM attempts AS a
+     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key
 FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NULL
     AND provider = :provider AND not_before <= :now AND (:id IS NULL OR id GLOB :id)

@@ -47,7 +47,7 @@ WHERE id = :attempt AND outcome = 'open';
 UPDATE jobs SET cost = ifnull(cost, 0) + :cost WHERE key = :key;
 
 -- name: clear_error
-UPDATE jobs SET repeats = 0, last_error = NULL, not_before = NULL,
+UPDATE jobs SET tries = 0, repeats = 0, last_error = NULL, not_before = NULL,
     error_kind = NULL, error_code = NULL, error_message = NULL WHERE key = :key;
 
 -- name: note_error
@@ -55,7 +55,8 @@ UPDATE jobs SET error_kind = :error_kind, error_code = :error_code, error_messag
 
 -- name: settle_job
 UPDATE jobs SET state = :state, not_before = :not_before, tries = max(0, tries + :more_tries),
-    repeats = CASE WHEN last_error IS :signature THEN repeats + 1 ELSE 1 END, last_error = :signature,
+    repeats = CASE WHEN NOT :counted THEN repeats WHEN last_error IS :signature THEN repeats + 1 ELSE 1 END,
+    last_error = CASE WHEN :counted THEN :signature ELSE last_error END,
     error_kind = :error_kind, error_code = :error_code, error_message = :error_message
 WHERE key = :key AND state = 'running';
 
