@@ -16,7 +16,7 @@ from batchgen.engines.local import LocalEngine
 from batchgen.images.addresses import AddressGuard
 from batchgen.lanes.context import Context, Scope
 from batchgen.ledger.store import Ledger
-from batchgen.model import Settings
+from batchgen.model import OutputRules, Settings
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.simulator.serve import simulate
 from batchgen.simulator.settings import parse_settings
@@ -28,12 +28,13 @@ from batchgen.worker import Worker, WorkerSettings
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """Who watches a run, who stops it, which clock it goes by, and which jobs it may start."""
+    """Who watches a run, who stops it, its clock, which jobs it may start, and how its files are named."""
 
     sink: Sink
     stop: StopSignal
     now: Callable[[], float]
     scope: Scope = dataclasses.field(default_factory=Scope)
+    rules: OutputRules = dataclasses.field(default_factory=OutputRules)
 
 
 @asynccontextmanager
@@ -61,6 +62,7 @@ async def assembled(
             now=around.now,
         )
         yield Context(
+            workspace=workspace,
             ledger=ledger,
             engine=LocalEngine(worker),
             profiles=live,
@@ -70,6 +72,8 @@ async def assembled(
             stop=around.stop,
             now=around.now,
             jitter=random.random,
+            rules=around.rules,
+            simulated=frozenset(name for name, profile in profiles.items() if profile.base_url == SIMULATED),
         )
 
 

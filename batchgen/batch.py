@@ -10,18 +10,19 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchgen.assembly import Around, assembled
 from batchgen.errors import UsageError, WorkspaceError
 from batchgen.images.fetch import clean_leftovers
+from batchgen.images.references import stored
 from batchgen.lanes.context import Context, Scope
 from batchgen.ledger.records import Status
 from batchgen.ledger.store import Ledger
 from batchgen.manifest.load import Manifest
-from batchgen.model import JobState, OnUnknown, OutputState, Settings
+from batchgen.model import JobState, OnUnknown, OutputRules, OutputState, Settings
 from batchgen.providers.keys import chosen_key, missing_key, needs_key
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.providers.stored import dump_profiles, load_profiles
@@ -71,14 +72,17 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
     began = time.monotonic()
     settings = _settings(manifest.settings, options)
     async with Ledger.open(options.workspace, now=options.now) as ledger:
-        await ledger.sync(manifest.entries())
+        await ledger.sync(stored(manifest.entries(), options.workspace))
         profiles = manifest.profiles
         keys = await _keys(ledger, profiles, options.keys)
         await ledger.note("profiles", dump_profiles(profiles))
         await ledger.note("settings", json.dumps(dataclasses.asdict(settings)))
+        await ledger.note("output", json.dumps(dataclasses.asdict(manifest.output)))
         run = await ledger.begin_run(options.now(), os.getpid(), _describe(options))
         scope = Scope(limit=options.limit, id_glob=options.id_glob)
-        around = Around(sink=options.sink, stop=options.stop, now=options.now, scope=scope)
+        around = Around(
+            sink=options.sink, stop=options.stop, now=options.now, scope=scope, rules=manifest.output
+        )
         async with assembled(
             ledger, options.workspace, profiles, settings, keys=keys, around=around
         ) as context:
@@ -101,7 +105,8 @@ async def fetch_batch(workspace: Path, options: FetchOptions) -> Report:
         profiles = load_profiles(await ledger.get_note("profiles"))
         settings = Settings(**json.loads(await ledger.get_note("settings") or "{}"))
         run = await ledger.begin_run(options.now(), os.getpid(), json.dumps({"fetch": True}))
-        around = Around(sink=options.sink, stop=options.stop, now=options.now)
+        rules = OutputRules(**json.loads(await ledger.get_note("output") or "{}"))
+        around = Around(sink=options.sink, stop=options.stop, now=options.now, rules=rules)
         async with assembled(ledger, workspace, profiles, settings, keys={}, around=around) as context:
             at_once = options.concurrency
             runner = Runner(context, simulated=frozenset(), submit=False, downloads_at_once=at_once)
@@ -110,6 +115,21 @@ async def fetch_batch(workspace: Path, options: FetchOptions) -> Report:
         code = fetch_exit_code(status, stop=options.stop)
         await ledger.end_run(run, options.now(), code, reason)
     return _report(context, code, reason, status, time.monotonic() - began)
+
+
+async def fetch_until_done(
+    workspace: Path, options: FetchOptions, pause: Callable[[], Awaitable[None]] | None
+) -> Report:
+    """Fetch, and again after each `pause`, until nothing is outstanding or the stop signal drains.
+
+    `pause` None: only once. Raises as `fetch_batch`.
+    """
+    report = await fetch_batch(workspace, options)
+    while pause is not None and report.status.outputs.get(OutputState.REMOTE, 0) and not options.stop.draining:
+        await pause()
+        if not options.stop.draining:
+            report = await fetch_batch(workspace, options)
+    return report
 
 
 async def _run(runner: Runner, context: Context, workspace: Path) -> str | None:

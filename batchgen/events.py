@@ -58,7 +58,11 @@ class Generated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """One output is on disk whole: written aside, decoded, hashed, synced, renamed."""
+    """One output is on disk whole: written aside, decoded, hashed, synced, renamed.
+
+    `sha256` and `bytes` are the file's. `came` is the SHA-256 of the bytes as they came, where something
+    was embedded since. `look`: its difference hash, 16 hex digits, if it was asked for.
+    """
 
     path: str
     sha256: str
@@ -66,6 +70,9 @@ class Saved:
     width: int
     height: int
     format: str
+    came: str | None = None
+    look: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,20 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputRules:
+    """The `output` section of a manifest: how files are named, and what is told in and beside them.
+
+    `path` is a template (images/naming.py), None for the id as name. `embed`: prompt, model and ids go
+    into the file; `sidecar`: all about it into a JSON file beside it; `near_duplicates`: look-alikes are told.
+    """
+
+    path: str | None = None
+    embed: bool = False
+    sidecar: bool = False
+    near_duplicates: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
     """Work: bring one output to disk, from its links (best first) or from a spooled inline file."""
 
@@ -152,7 +166,10 @@ class Download:
     urls: tuple[str, ...]
     spool: str | None
     target: str
-    """Path below the workspace without extension; the extension comes from the bytes."""
+    """Path below the workspace without extension (that comes from the bytes), as images/naming.py makes it."""
+    rules: OutputRules = field(default_factory=OutputRules)
+    about: Mapping[str, Json] = field(default_factory=dict)
+    """What `embed` and `sidecar` tell of the image, by name; the same at every try."""
 
 
 Work: TypeAlias = Submission | Recovery | Download
@@ -163,13 +180,15 @@ class Entry:
     """One job as read from the manifest: what to send, its content hash, where it stands.
 
     `fingerprint` changes exactly when something that is sent changes; `place` is `file:line`.
-    `warnings` are facts the user should see in the plan (a substituted ratio, for one).
+    `warnings` are facts the user should see in the plan (a substituted ratio, for one). `apart`: an
+    earlier job of the manifest has the same file name, so that this one's gets its id added.
     """
 
     job: Job
     fingerprint: str
     place: str
     warnings: tuple[str, ...] = ()
+    apart: bool = False
 
 
 class OnUnknown(StrEnum):

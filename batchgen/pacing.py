@@ -67,6 +67,8 @@ class Breaker:
         self._row += 1
         self._since = now if self._since is None else self._since
         self.reason = error.message
+        if self.is_open and now < self._probe_at:
+            return None  # sent before the breaker opened: no probe, so no reason to wait longer for one
         if self.is_open:
             self._interval = min(self._interval * 2, self.LONGEST_PROBE)
             self._probe_at = now + self._interval

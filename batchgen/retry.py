@@ -152,7 +152,8 @@ def _wait(error: JobError, tries: int, jitter: float) -> float:
 class DownloadVerdict:
     """The decision about one failed download.
 
-    `at`: try again then. `ask_task`: get a fresh link from the task first. Else it ends as `state`.
+    `at`: try again then. `ask_task`: get a fresh link from the task first. Else it ends as `state`;
+    `remote` without a time leaves it to the next run or `fetch`.
     """
 
     state: OutputState
@@ -186,6 +187,9 @@ def decide_download(
         return DownloadVerdict(state=OutputState.REMOTE, at=now + _spread(2, jitter))
     if can_ask:
         return DownloadVerdict(state=OutputState.REMOTE, ask_task=True)
+    if error.disposition is Disposition.RETRY:
+        # The link may live for hours after its host's trouble: what was paid for is not given up before.
+        return DownloadVerdict(state=OutputState.REMOTE)
     return DownloadVerdict(state=OutputState.BAD)
 
 

@@ -6,16 +6,14 @@ One runner writes to the ledger. It never touches the network itself and prints 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 
 import anyio
 
-from batchgen.errors import Interrupted, NotSent
 from batchgen.lanes.context import Context
 from batchgen.lanes.download import DownloadLane
 from batchgen.lanes.submit import SubmitLane
 from batchgen.ledger.records import OpenAttempt
-from batchgen.model import JobState, OnUnknown, Outcome
+from batchgen.leftovers import settle_leftovers
 
 TRAFFIC_EVERY = 1.0
 """Seconds between two notes of what each provider does, for `status` and the progress line."""
@@ -44,7 +42,8 @@ class Runner:
 
     async def run(self) -> str | None:
         """Run to the end. Returns why it stopped early, in plain words, or None."""
-        found = await self._leftovers() if self._submitting else {}
+        submits = self._submitting
+        found = await settle_leftovers(self._context, self._simulated) if submits else {}
         with self._scope:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._report)
@@ -55,7 +54,8 @@ class Runner:
                         await self._submit(found)
                 group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
-            await self._leftovers()
+            if submits:
+                await settle_leftovers(self._context, self._simulated)
             await self._note_traffic()
         return self._context.stop.reason or "; ".join(
             reason for lane in self._lanes.values() if (reason := lane.gave_up)
@@ -75,39 +75,6 @@ class Runner:
     def _abort(self) -> None:
         if self._context.stop.aborting:
             self._scope.cancel()
-
-    async def _leftovers(self) -> dict[str, list[OpenAttempt]]:
-        """Settle open attempts that nobody can ask about; return the others by provider."""
-        askable: dict[str, list[OpenAttempt]] = defaultdict(list)
-        for attempt in await self._context.ledger.open_attempts():
-            profile = self._context.profiles.get(attempt.provider)
-            if attempt.task_id and profile is not None and profile.task_url:
-                askable[attempt.provider].append(attempt)
-            else:
-                await self._settle(attempt)
-        return askable
-
-    async def _settle(self, attempt: OpenAttempt) -> None:
-        error: Interrupted | NotSent
-        if attempt.provider in self._simulated:
-            # Its server was part of the run that ended: whatever it was asked, it never billed.
-            error = NotSent("the simulated provider ended together with the run")
-            outcome, state = Outcome.FAILED, JobState.PENDING
-        else:
-            error = Interrupted("the run ended before the answer came; it may have been billed")
-            outcome, state = Outcome.UNKNOWN, JobState.HELD
-            if self._context.settings.on_unknown is OnUnknown.RESEND:
-                state = JobState.PENDING
-        await self._context.ledger.settle(
-            attempt.attempt_id,
-            outcome,
-            error,
-            self._context.now(),
-            state=state,
-            not_before=None,
-            counted=outcome is Outcome.UNKNOWN,
-        )
-        self._context.sink.moved(attempt.job.id, JobState.RUNNING, state)
 
     async def _report(self) -> None:
         while True:

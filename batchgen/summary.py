@@ -77,6 +77,8 @@ class Unfinished:
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[JobState, str], _Kind] = {}
+        self.warned = 0
+        """Jobs with warnings, done or not."""
 
     def add(self, record: JobRecord) -> None:
         """Take one job; a job that is done is nobody's worry."""
@@ -140,6 +142,9 @@ def closing(name: str, report: Report, unfinished: Unfinished, commands: Command
         lines.append("interrupted: the ledger is whole, run again to continue")
     lines += unfinished.lines(commands)
     lines += ["", *_totals(report, commands)]
+    if unfinished.warned:
+        jobs = counted(unfinished.warned, "job")
+        lines.append(f"warnings {jobs} with something to look at: batchgen jobs {commands.workspace} --warnings")
     if warning := link_warning(status, commands):
         lines.append(f"links    {warning}")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from batchgen import codecs, expiry
 from batchgen.codecs.base import Answer, Ask, Call, Decoder, Found
@@ -32,8 +33,10 @@ from batchgen.errors import (
 from batchgen.events import Event, Failed, Generated, Progress, RemoteImage, Replied, TaskSeen
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.fetch import fetch
+from batchgen.images.inspect import decoders
 from batchgen.images.references import ready
-from batchgen.images.spool import spool_inline
+from batchgen.images.room import Place, Room
+from batchgen.images.spool import forget_answer, note_answer, spool_inline
 from batchgen.model import Download, Picture, Recovery, Submission, Work
 from batchgen.providers.profile import Profile
 from batchgen.transport import Head, Transport
@@ -67,13 +70,15 @@ class Worker:
         self._settings = settings
         self._transport = transport
         self._now = now
+        self._room = Room()
 
     async def run(self, work: Work) -> AsyncGenerator[Event, None]:
         """Do one work. The last event is Generated, Saved or Failed."""
+        place = Place(self._room)
         try:
             match work:
                 case Submission():
-                    stream = self._submit(work)
+                    stream = self._submit(work, place)
                 case Recovery():
                     stream = self._recover(work)
                 case Download():
@@ -90,8 +95,10 @@ class Worker:
             # reply is kept, and the log says where it happened.
             log.exception("could not handle %s", type(work).__name__)
             yield Failed(Unreadable(f"batchgen failed to handle it: {type(bug).__name__}; see run.log"))
+        finally:
+            place.leave()
 
-    async def _submit(self, work: Submission) -> AsyncGenerator[Event, None]:
+    async def _submit(self, work: Submission, place: Place) -> AsyncGenerator[Event, None]:
         profile = self._settings.profiles[work.provider]
         call = codecs.encode(await self._ask(work), profile)
         call = _with_header(call, "Idempotency-Key", work.idempotency_key)
@@ -100,21 +107,30 @@ class Worker:
         stream = self._transport.send(
             call, timeout=profile.timeout, authorization=f"Bearer {key}" if key else None
         )
+        cut: Interrupted | None = None
         try:
             async with aclosing(stream):
                 async for item in stream:
                     for fact in reply.take(item):
                         yield fact
+                    await place.admit(item)
         except Interrupted as error:
-            if (kept := reply.kept()) is not None:
-                yield kept
-            reply.cut(error)
-        if (kept := reply.kept()) is not None:
+            cut = error
+        answer = reply.answer(cut, work.ask)
+        task_id, kept = reply.untold_task(answer), reply.kept()
+        # Its body is as large as the images in it, and these wait for a thread.
+        del reply
+        # Inline images are on the disk before the reply is told: what is kept of it has no base64.
+        outcome = await self._outcome(answer, work.attempt_id, profile)
+        # A body that is no stream names its task only at its end, also when there is no image in it.
+        if task_id is not None:
+            yield TaskSeen(task_id)
+        if kept is not None:
             yield kept
-        answer = reply.answer()
-        if answer.task_id is not None and not reply.task_told:
-            yield TaskSeen(answer.task_id)
-        yield await self._generated(answer, work.attempt_id, profile)
+        if isinstance(outcome, Exception):
+            raise outcome
+        yield outcome
+        await self._recorded(outcome, work.attempt_id)
 
     async def _ask(self, work: Submission) -> Ask:
         job = work.job
@@ -122,11 +138,35 @@ class Worker:
         mask: Picture | None = await ready(job.mask) if job.mask else None
         return Ask(job=job, count=work.ask, references=tuple(references), mask=mask)
 
+    async def _outcome(
+        self, answer: Answer | Exception, attempt_id: int, profile: Profile
+    ) -> Generated | Exception:
+        """What the answer led to; a failure is handed back, because the reply is to be told before it."""
+        if isinstance(answer, Exception):
+            return answer
+        try:
+            return await self._generated(answer, attempt_id, profile)
+        except Exception as error:  # whatever it is, the caller raises it
+            return error
+
     async def _generated(self, answer: Answer, attempt_id: int, profile: Profile) -> Generated:
         images = []
         for index, found in enumerate(answer.images):
             images.append(await self._image(found, f"a{attempt_id}-{index}", profile))
-        return Generated(images=tuple(images), gen_id=answer.gen_id, usage=answer.usage)
+        generated = Generated(images=tuple(images), gen_id=answer.gen_id, usage=answer.usage)
+        if _inline(generated):
+            # Links are in the kept reply; of inline images a crash leaves only their files and this note.
+            await anyio.to_thread.run_sync(
+                note_answer, self._settings.workspace, attempt_id, generated, limiter=decoders()
+            )
+        return generated
+
+    async def _recorded(self, generated: Generated, attempt_id: int) -> None:
+        """The runner asked for the next event, so it has committed this one."""
+        if _inline(generated):
+            await anyio.to_thread.run_sync(
+                forget_answer, self._settings.workspace, attempt_id, limiter=decoders()
+            )
 
     async def _image(self, found: Found, name: str, profile: Profile) -> RemoteImage:
         if found.url is None:
@@ -158,7 +198,9 @@ class Worker:
                     raise
             else:
                 if isinstance(reading, Answer):
-                    yield await self._generated(reading, work.attempt_id, profile)
+                    generated = await self._generated(reading, work.attempt_id, profile)
+                    yield generated
+                    await self._recorded(generated, work.attempt_id)
                     return
                 if reading.progress is not None:
                     yield Progress(reading.progress)
@@ -203,7 +245,7 @@ class _Reply:
         self._head: Head | None = None
         self._decoder: Decoder | None = None
         self._body = bytearray()
-        self.task_told = False
+        self._task_told = False
 
     def take(self, item: Head | bytes) -> list[TaskSeen | Progress]:
         """The next item of the transport; returns what became known by it."""
@@ -216,13 +258,8 @@ class _Reply:
             self._body += item[: LONGEST_ERROR_BODY - len(self._body)]
             return []
         facts = self._decoder.feed(item)
-        self.task_told = self.task_told or any(isinstance(fact, TaskSeen) for fact in facts)
+        self._task_told = self._task_told or any(isinstance(fact, TaskSeen) for fact in facts)
         return facts
-
-    def cut(self, error: Interrupted) -> None:
-        """The connection broke: an error status that was read stands, anything else is unknown."""
-        if self._head is None or self._decoder is not None:
-            raise error
 
     def kept(self) -> Replied | None:
         """What the ledger keeps of the reply, once there is one."""
@@ -231,13 +268,33 @@ class _Reply:
         text = self._decoder.kept() if self._decoder else self._body.decode("utf-8", "replace")[:65536]
         return Replied(self._head.status, _request_id(self._head), text)
 
-    def answer(self) -> Answer:
-        """The images of the complete reply, or the leaf that says why there are none."""
+    def answer(self, cut: Interrupted | None, ask: int) -> Answer | Exception:
+        """The images of the reply, or the leaf that says why there are none (or a mistake of ours).
+
+        `cut`: the connection broke. Then an error status that was read stands, and so do the images
+        when all `ask` of them are there; anything else is unknown.
+        """
         if self._head is None:
-            raise Interrupted("the connection closed before any answer")
+            return cut or Interrupted("the connection closed before any answer")
         if self._decoder is None:
-            raise classify(self._head.status, self._head.headers, bytes(self._body), now=self._now())
-        return self._decoder.finish()
+            return classify(self._head.status, self._head.headers, bytes(self._body), now=self._now())
+        try:
+            answer = self._decoder.finish()
+        except JobError as error:
+            return cut or error
+        except Exception as bug:  # the caller raises it, once the reply is kept
+            return bug
+        return cut if cut is not None and len(answer.images) < ask else answer
+
+    def untold_task(self, answer: Answer | Exception) -> str | None:
+        """The task id of the judged reply, when no event has told it."""
+        if self._task_told or self._decoder is None:
+            return None
+        return answer.task_id if isinstance(answer, Answer) else self._decoder.task_id
+
+
+def _inline(generated: Generated) -> bool:
+    return any(image.spool is not None for image in generated.images)
 
 
 def _without(event: Event, secrets: Collection[str]) -> Event:

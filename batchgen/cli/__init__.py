@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "jobs": "One line a job, all of them or some.",
     "retry": "Put jobs that ended back to pending.",
     "fetch": "Download what is generated and not on disk.",
+    "reparse": "Read saved replies again with today's parser, at no cost.",
     "verify": "Compare ledger, files and hashes.",
     "providers": "The provider profiles and what they take.",
     "simulate": "A simulated provider on this machine, with faults on request.",

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import click
 
-from batchgen.batch import FetchOptions, fetch_batch
+from batchgen.batch import FetchOptions, fetch_until_done
 from batchgen.cli.durations import seconds
 from batchgen.cli.watching import interruptible, run_logged, summarise, watcher
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
-from batchgen.model import OutputState
 from batchgen.progress import Tally, duration
 from batchgen.sinks import Report
 from batchgen.stop import StopSignal
@@ -49,19 +49,12 @@ def command(
 
     async def work() -> Report:
         with interruptible(stop, watch):
-            report = await fetch_batch(workspace, options)
-            while every is not None and _outstanding(report) and not stop.draining:
-                await _pause(every, stop, watch)
-                if not stop.draining:
-                    report = await fetch_batch(workspace, options)
+            pause = partial(_pause, every, stop, watch) if every is not None else None
+            report = await fetch_until_done(workspace, options, pause)
         click.echo(await summarise(workspace.name, report, workspace, None), err=True)
         return report
 
     ctx.exit(run_logged(workspace, (), work).exit_code)
-
-
-def _outstanding(report: Report) -> int:
-    return report.status.outputs.get(OutputState.REMOTE, 0)
 
 
 async def _pause(pause: float, stop: StopSignal, watch: Tally) -> None:

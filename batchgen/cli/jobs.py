@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Unpack
@@ -26,14 +27,21 @@ _SAMPLE = 500
 @click.command("jobs")
 @workspace_argument
 @filter_options
+@click.option("--warnings", "warned", is_flag=True, help="Only jobs with warnings.")
 @click.option("--all", "everything", is_flag=True, help="Also removed jobs, and earlier images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def command(
-    place: Path, folder: Path | None, everything: bool, as_json: bool, **options: Unpack[FilterOptions]
+    place: Path,
+    folder: Path | None,
+    warned: bool,
+    everything: bool,
+    as_json: bool,
+    **options: Unpack[FilterOptions],
 ) -> None:
     """List the jobs of WORKSPACE in the order of the manifest."""
     workspace = existing_workspace(place, folder)
-    asyncio.run(_list(workspace, make_filter(**options), everything, as_json))
+    which = replace(make_filter(**options), warned=warned)
+    asyncio.run(_list(workspace, which, everything, as_json))
 
 
 async def _list(workspace: Path, which: Filter, everything: bool, as_json: bool) -> None:
@@ -47,26 +55,33 @@ async def _list(workspace: Path, which: Filter, everything: bool, as_json: bool)
 
 
 async def _table(records: AsyncIterator[JobRecord]) -> None:
-    sample: list[tuple[str, ...]] = []
+    sample: list[JobRecord] = []
     widths: list[int] = []
     async for record in records:
         if widths:
-            click.echo(_line(_row(record), widths))
+            _print(record, widths)
             continue
-        sample.append(_row(record))
+        sample.append(record)
         if len(sample) == _SAMPLE:
             widths = _flush(sample)
     if not widths:
         _flush(sample)
 
 
-def _flush(sample: list[tuple[str, ...]]) -> list[int]:
+def _flush(sample: list[JobRecord]) -> list[int]:
     """Print the head and the rows held back; return the widths that fit them."""
-    columns = zip(*chain([_HEAD], sample), strict=True)
+    columns = zip(*chain([_HEAD], map(_row, sample)), strict=True)
     widths = [max(map(len, column)) for column in columns]
-    for row in chain([_HEAD], sample):
-        click.echo(_line(row, widths))
+    click.echo(_line(_HEAD, widths))
+    for record in sample:
+        _print(record, widths)
     return widths
+
+
+def _print(record: JobRecord, widths: list[int]) -> None:
+    click.echo(_line(_row(record), widths))
+    for warning in record.warnings:
+        click.echo(f"  warning: {warning}")
 
 
 def _line(row: Iterable[str], widths: list[int]) -> str:

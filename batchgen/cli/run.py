@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
@@ -15,9 +16,11 @@ from batchgen.cli.planning import make_plan, plan_text, set_keys
 from batchgen.cli.watching import interruptible, run_logged, summarise, watcher
 from batchgen.cli.workspaces import workspace_of, workspace_option
 from batchgen.errors import UsageError
-from batchgen.manifest.load import open_manifest
+from batchgen.ledger.connection import LEDGER
+from batchgen.ledger.store import Ledger
+from batchgen.manifest.load import Manifest, open_manifest
 from batchgen.model import OnUnknown
-from batchgen.plan import missing_keys
+from batchgen.plan import Plan, missing_keys
 from batchgen.sinks import Report, Sink
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -96,7 +99,7 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     if opened.settings.max_cost is not None:
         raise UsageError("settings.max_cost is not in this version of batchgen: nothing would keep to it")
     workspace = workspace_of(manifest, options["folder"])
-    plan = asyncio.run(make_plan(opened, workspace, options["concurrency"]))
+    plan = asyncio.run(_plan(opened, workspace, options["concurrency"]))
     keys = set_keys(opened.profiles.values())
     if missing := missing_keys(opened.profiles, plan.providers, keys):
         raise UsageError("\n".join(missing))
@@ -113,6 +116,14 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
         return report
 
     ctx.exit(run_logged(workspace, tuple(keys.values()), work).exit_code)
+
+
+async def _plan(opened: Manifest, workspace: Path, concurrency: int | None) -> Plan:
+    if (workspace / LEDGER).exists():
+        # Whoever only reads can't bring an older ledger up to date, and the plan only reads.
+        async with Ledger.open(workspace, now=time.time):
+            pass
+    return await make_plan(opened, workspace, concurrency)
 
 
 def _run_options(options: _Options, workspace: Path, keys: Mapping[str, str], watch: Sink) -> RunOptions:

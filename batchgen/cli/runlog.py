@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchgen.codecs.redact import redact
@@ -30,12 +30,19 @@ class _Redacting(logging.Formatter):
         return text
 
 
+class _Log(logging.FileHandler):
+    """A log whose own trouble is silent: a full disk is told by the run, once, and not by every line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing: the line is lost."""
+
+
 @contextmanager
 def run_log(workspace: Path, secrets: Collection[str]) -> Iterator[logging.Logger]:
     """Append what the logger `batchgen` is told to the workspace's log. Raises `WorkspaceError`."""
     try:
         workspace.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(workspace / RUN_LOG, encoding="utf-8")
+        handler = _Log(workspace / RUN_LOG, encoding="utf-8")
     except OSError as error:
         raise WorkspaceError(f"the workspace {workspace} can't be written: {error.strerror}") from error
     handler.setFormatter(_Redacting(secrets))
@@ -48,4 +55,5 @@ def run_log(workspace: Path, secrets: Collection[str]) -> Iterator[logging.Logge
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
-        handler.close()
+        with suppress(OSError):  # the last lines, on a full disk
+            handler.close()

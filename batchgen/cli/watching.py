@@ -79,4 +79,5 @@ async def summarise(name: str, report: Report, workspace: Path, run: str | None)
     async with Reader.open(workspace) as reader:
         async for record in reader.jobs(Filter(states=_NOT_DONE), all=False):
             unfinished.add(record)
+        unfinished.warned = await reader.warned()
     return closing(name, report, unfinished, Commands(str(workspace), run))

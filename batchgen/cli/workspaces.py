@@ -19,7 +19,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 workspace_option = click.option(
     "--workspace",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path),
     metavar="DIR",
     help="The folder of the batch, instead of out/NAME below the current folder.",
 )

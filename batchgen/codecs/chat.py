@@ -27,10 +27,10 @@ def encode(ask: Ask, profile: Profile) -> Call:
     form = shape(ask.job, profile.rule(ask.job.model), Endpoint.CHAT)
     content: Json = form.prompt
     if ask.references:
-        content = [
-            {"type": "text", "text": form.prompt},
-            *({"type": "image_url", "image_url": {"url": picture_url(picture)}} for picture in ask.references),
+        pictures: list[Json] = [
+            {"type": "image_url", "image_url": {"url": picture_url(picture)}} for picture in ask.references
         ]
+        content = [{"type": "text", "text": form.prompt}, *pictures]
     body: dict[str, Json] = {
         "model": ask.job.model,
         "stream": profile.stream,

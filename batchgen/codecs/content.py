@@ -69,20 +69,23 @@ _LIFTED = re.compile(f"{_OPEN}(\\d{{1,6}}){_CLOSE}")
 _UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _KNOWN_ID = rf"(?:[\w.-]{{1,40}}:)?(?:task_[0-9A-Za-z]{{6,64}}|{_UUID})"
 _LABEL = r"(?:^|>|\n|任务|[Tt]ask)[ \t*]{0,8}ID\**\s{0,4}[:：]\**\s{0,4}"
+_ASYNCDATA = r"https?://(?:[\w-]{1,60}\.){0,4}asyncdata\.net/(?:web|source|api/share)/"
 # Every id must be followed by something that can't belong to it: a piece of a stream may end inside one.
 _IDS = (
-    re.compile(rf"{_LABEL}`([\w.:-]{{6,128}})`"),
-    re.compile(rf"{_LABEL}({_KNOWN_ID})(?=[^\w:-])"),
-    re.compile(r"https?://(?:[\w-]{1,60}\.){0,4}asyncdata\.net/(?:web|source|api/share)/([\w.:%-]{6,160})(?=[^\w.:%-])"),
-    re.compile(r'"task_id"\s{0,8}:\s{0,8}"([\w.:-]{6,128})"'),
-    re.compile(r"(?:/|%2[Ff])(task_[0-9A-Za-z]{20,64})(?=[^0-9A-Za-z])"),
+    ("ID", re.compile(rf"{_LABEL}`([\w.:-]{{6,128}})`")),
+    ("ID", re.compile(rf"{_LABEL}({_KNOWN_ID})(?=[^\w:-])")),
+    ("asyncdata.net/", re.compile(rf"{_ASYNCDATA}([\w.:%-]{{6,160}})(?=[^\w.:%-])")),
+    ('"task_id"', re.compile(r'"task_id"\s{0,8}:\s{0,8}"([\w.:-]{6,128})"')),
+    ("task_", re.compile(r"(?:/|%2[Ff])(task_[0-9A-Za-z]{20,64})(?=[^0-9A-Za-z])")),
 )
+"""Where an id may stand, the surest place first, each with a word that is always there."""
 _TASK_URL = re.compile(r"https?://(?:[\w-]{1,60}\.){0,4}asyncdata\.net/(?:web|source|api/share)/", re.IGNORECASE)
 _GEN_LINE = re.compile(r"gen_id\**\s{0,4}[:：]\s{0,4}`?(gen_\w{4,80})")
 _GEN_ALT = re.compile(r"gen_\w{4,80}$")
 _PROGRESS = re.compile(
     r"(?:进度|[Pp]rogress)[ \t:：*]{0,8}((?:\[?\d{1,3}(?:\.\d{1,3}(?=%))?%?[ \t.…·*]{0,400}){1,200})"
 )
+_MOST_NUMBERS = 1000
 _NUMBER = re.compile(r"(?<!\d)(\d{1,3})(?:\.\d{1,3}(?=%))?(?!\d)")
 _DONE = re.compile(r"生成完成|生成成功|已生成|任务完成|generati(?:on|ng) complete", re.IGNORECASE)
 _RUNNING = re.compile(r"排队中|生成中|等待处理|进度|(?:^|>|\n)[^\w\n]{0,6}(?:Queu|Generating|Progress\s*\d)")
@@ -135,16 +138,21 @@ def read(text: str, *, whole: bool = True) -> Reading:
 
 def find_task_id(text: str) -> str | None:
     """The provider's task id in a text without echo, once something stands behind it."""
-    for pattern in _IDS:
-        if found := pattern.search(text):
+    for word, pattern in _IDS:
+        # A plain search for the word first: a stream asks this for every piece.
+        if word in text and (found := pattern.search(text)):
             return unquote(found.group(1)).rstrip(".:")
     return None
 
 
 def progress_in(text: str) -> list[int]:
     """The numbers of a progress log, 0 to 100; each must be followed by something that is no digit."""
-    numbers = []
+    numbers: list[int] = []
+    if "进度" not in text and "rogress" not in text:
+        return numbers
     for run in _PROGRESS.finditer(text):
+        if len(numbers) > _MOST_NUMBERS:
+            break
         for found in _NUMBER.finditer(run.group(1)):
             at_end = run.start(1) + found.end() >= len(text)
             if not at_end and (number := int(found.group(1))) <= 100:
@@ -177,9 +185,7 @@ def _found(url: str, others: tuple[str, ...], lifted: list[str]) -> Found | None
 _Group = tuple[str, tuple[str, ...]]
 
 
-def _results(
-    text: str, links: list[Link], task_id: str | None, whole: bool, explained: Meaning | None
-) -> list[_Group]:
+def _results(text: str, links: list[Link], task_id: str | None, whole: bool, explained: Meaning | None) -> list[_Group]:
     """The pictures, best form first: views with their downloads, bare data URLs, bare links."""
     groups = _written(links, len(text) if not whole else None)
     if groups:
@@ -222,7 +228,7 @@ def _written(links: list[Link], cut: int | None) -> list[_Group]:
         if url in groups:
             continue
         if same:
-            min(same, key=lambda view: len(groups[view]))
+            # Two views of one name: each gets its own download.
             groups[min(same, key=lambda view: len(groups[view]))].append(url)
         else:
             groups[url] = []
@@ -262,15 +268,17 @@ def _verdict(images: tuple[Found, ...], why: Meaning | None, task_id: str | None
 class Watch:
     """Follows a text while it arrives and yields the task id and the progress as soon as they are whole."""
 
-    _WINDOW = 4096
+    _WINDOW = 1024
     _ECHO = 256 * 1024
     _STOPS = re.compile(r"[\s`)>|\"\].%*}]")
+    _ECHO_STOPS = re.compile(r"[}`]")
 
     def __init__(self) -> None:
         self._window = ""
         self._fresh: list[str] = []
         self._size = 0
         self._percent = -1
+        self._in_echo = False
         self.task_id: str | None = None
 
     def feed(self, piece: str) -> list[Fact]:
@@ -283,12 +291,15 @@ class Watch:
                 self._fresh = ["".join(self._fresh)[-self._WINDOW :]]
                 self._size = self._WINDOW
             return []
+        if self._in_echo and self._size < self._WINDOW and not self._ECHO_STOPS.search(piece):
+            return []
         self._window += "".join(self._fresh)
         self._fresh, self._size = [], 0
         echo = split_echo(self._window)
+        self._in_echo = echo.open
         facts = self._scan(echo.rest)
         if not echo.open:
-            self._window = echo.rest[-self._WINDOW :] if echo.rest.strip() else self._window[-self._ECHO :]
+            self._window = echo.rest[-self._WINDOW :]
         elif len(self._window) > self._ECHO:
             self._window = ""
         return facts

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from batchgen.codecs.phrases import POLICY
 from batchgen.errors import (
@@ -27,7 +28,9 @@ from batchgen.errors import (
     WrongAddress,
 )
 
-Leaf = type[JobError]
+Leaf: TypeAlias = type[JobError]
+Phrase: TypeAlias = tuple[Leaf, re.Pattern[str], frozenset[int]]
+"""A leaf, the words that mean it, and the statuses under which they do (none named: under any)."""
 
 
 def _rows(*rows: tuple[Leaf, str]) -> dict[str, Leaf]:
@@ -35,7 +38,10 @@ def _rows(*rows: tuple[Leaf, str]) -> dict[str, Leaf]:
 
 
 CODES = _rows(
-    (BadKey, "invalid_api_key invalidapikey no_db_connection authentication_error unauthenticated account_deactivated"),
+    (
+        BadKey,
+        "invalid_api_key invalidapikey no_db_connection authentication_error unauthenticated account_deactivated",
+    ),
     (
         QuotaSpent,
         "insufficient_user_quota insufficient_quota pre_consume_token_quota_failed billing_hard_limit_reached "
@@ -127,29 +133,34 @@ def of_status(status: int) -> Leaf:
     return BadRequest if 400 <= status < 500 else ServerError
 
 
-def _phrase(leaf: Leaf, words: str, statuses: Iterable[int] = ()) -> tuple[Leaf, re.Pattern[str], frozenset[int]]:
+def _phrase(leaf: Leaf, words: str, statuses: Iterable[int] = ()) -> Phrase:
     return leaf, re.compile(words, re.IGNORECASE), frozenset(statuses)
 
 
 _BLAMED_ON_US = range(400, 500)
 
-BEFORE_CODES = (
+BEFORE_CODES: tuple[Phrase, ...] = (
     _phrase(Interrupted, r"stream disconnected before completion"),
     # LiteLLM answers 500 after the upstream has billed, when a usage object lacks this field.
     _phrase(Interrupted, r"litellm.{0,400}image_tokens|image_tokens.{0,200}field required"),
 )
 """Phrases that count more than any code: the outcome is not known."""
 
-PHRASES = (
+PHRASES: tuple[Phrase, ...] = (
     _phrase(Saturated, r"no available image quota"),
     _phrase(
         QuotaSpent,
-        r"额度已用尽|额度不足|余额不足|已欠费|预扣费额度失败|quota (?:\[[^\]]{0,40}\] )?is not enough|quota insufficient"
+        r"额度已用尽|额度不足|余额不足|已欠费|预扣费额度失败"
+        r"|quota (?:\[[^\]]{0,40}\] )?is not enough|quota insufficient"
         r"|insufficient (?:user |account |token )?(?:quota|credits?|balance|funds)|exceeded your current quota"
         r"|pre-?consumed quota (?:failed|\[)|not enough credits|credit balance is too low|spend(?:ing)? limit"
         r"|billing hard limit|preConsumedQuota.{0,80}not enough",
     ),
-    _phrase(BadKey, r"无效的令牌|未提供令牌|令牌验证失败|令牌已过期|令牌状态不可用|(?:incorrect|invalid) api[ _-]?key"),
+    _phrase(
+        BadKey,
+        r"无效的令牌|未提供令牌|令牌验证失败|令牌已过期|令牌状态不可用|(?:incorrect|invalid) api[ _-]?key"
+        r"|api[ _-]?key (?:is )?(?:not valid|invalid|expired)",
+    ),
     _phrase(BadKey, r"invalid (?:access )?token|token (?:has )?expired|not provided.{0,20}token", (400, 401, 403)),
     _phrase(
         NotAllowed,
@@ -169,8 +180,9 @@ PHRASES = (
     _phrase(Refused, r"sexual content|nsfw"),
     _phrase(
         BadReference,
-        r"invalid image file|image is required|error while downloading file|(?:failed|unable) to (?:download|fetch|load)"
-        r".{0,40}(?:image|file|url)|could not (?:process|decode) image|unsupported image",
+        r"invalid image file|image is required|error while downloading file"
+        r"|(?:failed|unable) to (?:download|fetch|load).{0,40}(?:image|file|url)"
+        r"|could not (?:process|decode) image|unsupported image",
     ),
     _phrase(BadRequest, r"must be one of|unknown parameter"),
     _phrase(BadRequest, r"不支持|invalid|unsupported|not support", _BLAMED_ON_US),

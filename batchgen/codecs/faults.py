@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from batchgen.codecs import fault_words as known
+import batchgen.codecs.fault_words as known
 from batchgen.codecs.echo import split_echo
 from batchgen.codecs.inline import mended, without_base64
 from batchgen.codecs.phrases import unquoted, wait_in
@@ -36,12 +36,16 @@ LONGEST_MESSAGE = 500
 _SEARCHED = 20_000
 
 _REQUEST_SUFFIX = re.compile(
-    r"\s*[(（]\s*(?:request[ _-]?id|trace[ _-]?id|traceid)\s*[:：]?\s*([\w.:-]{4,120})\s*[)）]", re.IGNORECASE
+    r"[(（]\s{0,4}(?:request[ _-]?id|trace[ _-]?id)\s{0,4}[:：]?\s{0,4}([\w.:-]{4,120})\s{0,4}[)）]",
+    re.IGNORECASE,
 )
 _REQUEST_WORD = re.compile(r"\b(req_[0-9a-zA-Z]{12,64})")
 _PARAM_ID = re.compile(r"(?=[\w-]*\d)[\w-]{16,80}$")
-_LITELLM_HEAD = re.compile(r"^(?:litellm\.)?\w{1,60}(?:Error|Exception|Timeout): (?:(?:litellm\.)?\w{1,60}(?:Error|Exception)(?:: | - )){0,3}")
-_LITELLM_TAIL = re.compile(r"\s*(?:LiteLLM: model group|Received Model Group=|LiteLLM Retried).*$", re.DOTALL)
+_LITELLM_HEAD = re.compile(
+    r"^(?:litellm\.)?\w{1,60}(?:Error|Exception|Timeout): "
+    r"(?:(?:litellm\.)?\w{1,60}(?:Error|Exception)(?:: | - )){0,3}"
+)
+_LITELLM_TAIL = re.compile(r"(?:LiteLLM: model group|Received Model Group=|LiteLLM Retried).*$", re.DOTALL)
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{1,200})", re.IGNORECASE)
 _LIMIT = re.compile(r"\blimit:?\s{0,4}(\d[\d,]{0,14})", re.IGNORECASE)
 _REQUESTED = re.compile(r"\brequested:?\s{0,4}(\d[\d,]{0,14})", re.IGNORECASE)
@@ -189,12 +193,7 @@ def _leaf(said: _Said, status: int) -> type[JobError]:
     if leaf in (BadRequest, ServerError):
         sharper = _phrase(known.PHRASES, said.words, status)
         return sharper if sharper in known.SHARPER and sharper is not None else leaf
-    return (
-        leaf
-        or _phrase(known.PHRASES, said.words, status)
-        or known.TYPES.get(said.type)
-        or known.of_status(status)
-    )
+    return leaf or _phrase(known.PHRASES, said.words, status) or known.TYPES.get(said.type) or known.of_status(status)
 
 
 def _of_code(code: str, strong: bool = False) -> type[JobError] | None:
@@ -231,9 +230,7 @@ def _of_upstream(status: int) -> type[JobError]:
     return Interrupted if known.of_status(status) is Interrupted else ServerError
 
 
-def _phrase(
-    table: Sequence[tuple[type[JobError], re.Pattern[str], frozenset[int]]], words: str, status: int
-) -> type[JobError] | None:
+def _phrase(table: Sequence[known.Phrase], words: str, status: int) -> type[JobError] | None:
     for leaf, pattern, statuses in table:
         if (not statuses or status in statuses) and pattern.search(words):
             return leaf

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from batchgen.codecs.base import Found
 from batchgen.codecs.inline import payload
 from batchgen.codecs.links import is_video
+from batchgen.errors import JobError
 from batchgen.model import Json
 
 
@@ -24,6 +25,7 @@ class Harvest:
     refusals: list[str] = field(default_factory=list)
     error: Json = None
     item_error: Json = None
+    fault: JobError | None = None
     finish: str | None = None
     task_id: str | None = None
     percent: int | None = None

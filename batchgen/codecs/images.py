@@ -68,9 +68,7 @@ def _form_text(value: Json) -> bytes:
 
 def _file(name: str, picture: Picture) -> Part:
     if picture.data is None:
-        raise BadReference(
-            f"{picture.name} is a link, and the edits endpoint takes bytes: give a file or a data URL"
-        )
+        raise BadReference(f"{picture.name} is a link, and the edits endpoint takes bytes: give a file or a data URL")
     if not picture.data:
         raise BadReference(f"{picture.name} is empty")
     return Part(name, picture.data, filename=picture.name, mime=picture.mime)

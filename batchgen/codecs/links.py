@@ -16,10 +16,12 @@ _MOST = 1000
 _START = re.compile(r"\s{0,8}<?((?:https?://|data:)[^\s<>\"]{1,16384})", re.IGNORECASE)
 _TAG = re.compile(r"<img\b[^<>]{0,2000}?\bsrc\s{0,4}=\s{0,4}[\"']?((?:https?://|data:)[^\s\"'<>]{1,16384})", re.I)
 _BARE = re.compile(r"https?://[^\s\"'<>()\[\]{}|\\^`*（）【】「」『』《》，。；：、！？“”‘’]{1,16384}", re.IGNORECASE)
+_TITLED = re.compile(r">?\s{0,8}(?:[\"'][^\"'\n]{0,500}[\"']\s{0,8})?\)")
 _BRACKET = re.compile(r"[()]")
 _IMAGE_PATH = re.compile(r"\.(?:png|jpe?g|jfif|webp|gif|bmp|avif|tiff?|heic|svg)$", re.IGNORECASE)
 _OTHER_PATH = re.compile(
-    r"\.(?:mp4|webm|mov|m4v|mkv|avi|m3u8|mp3|wav|html?|php|pdf|json|txt|md|zip|csv|xml|js|css)$", re.IGNORECASE
+    r"\.(?:mp4|webm|mov|m4v|mkv|avi|m3u8|mp3|wav|html?|php|pdf|json|txt|md|zip|csv|xml|js|css)$",
+    re.IGNORECASE,
 )
 _VIDEO_PATH = re.compile(r"\.(?:mp4|webm|mov|m4v|mkv|avi|m3u8)$", re.IGNORECASE)
 
@@ -70,7 +72,7 @@ def written_links(text: str) -> list[Link]:
 
 def bare_links(text: str) -> list[Link]:
     """Addresses as they stand, up to white space, quotes, brackets or full-width punctuation."""
-    links = []
+    links: list[Link] = []
     for found in _BARE.finditer(text):
         if len(links) >= _MOST:
             break
@@ -90,9 +92,9 @@ def _closing(text: str, start: int, end: int) -> int | None:
         if depth == 0:
             return bracket.start()
         depth -= 1
-    if first is None and (after := re.compile(r">?\s{0,8}(?:[\"'][^\"'\n]{0,500}[\"']\s{0,8})?\)").match(text, end)):
+    if first is None and _TITLED.match(text, end):
         # `](url "title")` and `](<url>)`: the URL is the whole token.
-        return end if after else None
+        return end
     return first
 
 

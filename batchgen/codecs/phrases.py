@@ -16,7 +16,7 @@ SEARCHED = 6000
 """How many characters of a text are searched for words; the end of a log is where its verdict is."""
 
 _QUOTED = re.compile(
-    r"\"[^\"\n]{1,4000}\"|“[^”\n]{1,4000}”|「[^」\n]{1,4000}」|『[^』\n]{1,4000}』|(?<![\w’'])'[^'\n]{1,4000}'(?!\w)"
+    r"\"[^\"\n]{1,4000}\"|“[^“”\n]{1,4000}”|「[^「」\n]{1,4000}」|『[^『』\n]{1,4000}』|(?<![\w’'])'[^'\n]{1,4000}'(?!\w)"
 )
 _PROMPT_LINE = re.compile(r"(?im)^[>\s*-]{0,8}(?:提示词|prompt)\**\s*[:：].*$")
 _DOTS = re.compile(r"[.…]{3,}")
@@ -24,28 +24,33 @@ _DOTS = re.compile(r"[.…]{3,}")
 POLICY = re.compile(
     r"违反.{0,60}?(?:政策|防护限制|规定|准则|条款|规范)|内容政策|安全审核|审核(?:未通过|不通过|失败)|未通过.{0,12}审核"
     r"|敏感(?:词|内容|信息)|涉嫌违规|内容违规|违规内容|没有按照预期生成图片|沒有按照預期生成圖片"
-    r"|violat\w*.{0,80}?(?:polic|guardrail|guideline|terms|standard)|content[_ ]polic|guardrails? around"
-    r"|safety (?:system|polic|guideline|filter)|safety_violations|against (?:our|the) (?:content |usage )?(?:polic|guideline)"
+    r"|violat.{0,90}?(?:polic|guardrail|guideline|terms|standard)|content[_ ]polic|guardrails? around"
+    r"|safety (?:system|polic|guideline|filter)|safety_violations"
+    r"|against (?:our|the) (?:content |usage )?(?:polic|guideline)"
     r"|(?:input|output|content)[_ ]moderation|moderation[_ ]blocked|sensitive[_ ]words|prohibited[_ ]content"
     r"|image_safety|responsible ?ai ?polic|flagged (?:as|by|for)|content[_ ]filter",
     re.IGNORECASE,
 )
 _LIMIT = re.compile(
-    r"hit the .{0,60}?limit|plan limit for image|limit resets in|达到.{0,12}?(?:图片|图像)?(?:创建|生成)(?:的)?上限|图片创建上限",
+    r"hit the .{0,60}?limit|plan limit for image|limit resets in"
+    r"|达到.{0,12}?(?:图片|图像)?(?:创建|生成)(?:的)?上限|图片创建上限",
     re.IGNORECASE,
 )
 _RATE = re.compile(r"rate[- ]limit|too many requests|请求过于频繁", re.IGNORECASE)
 BUSY = re.compile(
-    r"很多人在创建图片|图片准备好后|lots of people are creating images|负载已饱和|(?:系统|服务器?)(?:当前)?繁忙|请?稍后(?:再试|重试)"
-    r"|no available image quota|try again (?:later|shortly|in a (?:few|moment|while|minute|bit))|overloaded|at capacity",
+    r"很多人在创建图片|图片准备好后|lots of people are creating images|负载已饱和|(?:系统|服务器?)(?:当前)?繁忙"
+    r"|请?稍后(?:再试|重试)|no available image quota|try again (?:later|shortly|in a (?:few|moment|while|minute|bit))"
+    r"|overloaded|at capacity",
     re.IGNORECASE,
 )
 _TOOL = re.compile(
-    r"tool encountered an error|encountered an error.{0,40}?try again|生成(?:工具)?(?:出错|遇到错误)", re.IGNORECASE
+    r"tool encountered an error|encountered an error.{0,40}?try again|生成(?:工具)?(?:出错|遇到错误)",
+    re.IGNORECASE,
 )
 _REFUSAL = re.compile(
-    r"\b(?:I|we)(?:[’']?m| am|[’']?re| are)? ?(?:sorry,? but I )?(?:can[’']?t|can ?not|won[’']?t|will not|unable to|not able to)"
-    r" (?:to )?(?:help|assist|create|generate|produce|fulfil|comply|edit|provide|make|draw|depict|do that|continue|process)"
+    r"\b(?:I|we)(?:[’']?m| am|[’']?re| are)? ?(?:sorry,? but I )?"
+    r"(?:can[’']?t|can ?not|won[’']?t|will not|unable to|not able to) (?:to )?"
+    r"(?:help|assist|create|generate|produce|fulfil|comply|edit|provide|make|draw|depict|do that|continue|process)"
     r"|(?:我|我们)(?:不能|无法|没法|不可以|不便)|(?:抱歉|对不起).{0,30}?(?:不能|无法)",
     re.IGNORECASE,
 )

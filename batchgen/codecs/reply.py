@@ -37,6 +37,7 @@ from batchgen.model import Json
 _FIELD = re.compile(rb"(?::|(?:data|event|id|retry)\s?:)")
 _SAFETY = re.compile(r"safety|prohibited|content_filter|blocklist|recitation|spii|moderation", re.IGNORECASE)
 _TASK_PAGE = re.compile(r"https?://[^\s\"]{1,200}/(?:web|source|api/share)/")
+_ERROR_ONLY = frozenset({"message", "msg", "detail", "code", "success", "request_id", "data"})
 _CODES_OK = (0, 200, "0", "200", "success", "ok", None)
 
 
@@ -114,11 +115,12 @@ class ReplyDecoder:
         text = self._harvest.text()
         if self._raw_whole and not self._inline and "base64," not in text:
             return kept_text(bytes(self._raw + self._head).decode("utf-8", "replace"))
-        folded: dict[str, Json] = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
-        folded["choices"] = [
-            {"index": index, "message": {"role": "assistant", "content": "".join(pieces)}}
-            for index, pieces in sorted(self._harvest.texts.items())
-        ]
+        folded: dict[str, Json] = {
+            "choices": [
+                {"index": index, "message": {"role": "assistant", "content": "".join(pieces)}}
+                for index, pieces in sorted(self._harvest.texts.items())
+            ]
+        }
         if self._harvest.images:
             folded["data"] = [
                 {"url": image.url} if image.url else {"b64_json": image.inline}
@@ -230,7 +232,8 @@ class ReplyDecoder:
         """Take an answer about a task: an envelope `{code, data, msg}`, a task page, or a bare id."""
         harvest = self._harvest
         data = value.get("data")
-        if "code" in value and value["code"] not in _CODES_OK and not isinstance(data, Mapping):
+        bad_code = "code" in value and value["code"] not in _CODES_OK
+        if not isinstance(data, Mapping) and (bad_code or _ERROR_ONLY.issuperset(value)) and _has_words(value):
             harvest.known, harvest.error = True, value
             return
         frame = data if isinstance(data, Mapping) else value
@@ -246,7 +249,7 @@ class ReplyDecoder:
         try:
             outcome = read_value(value)
         except JobError as error:
-            harvest.error = harvest.error or _as_error(error)
+            harvest.fault = error
             return
         if isinstance(outcome, Running):
             harvest.percent = outcome.progress if outcome.progress is not None else harvest.percent
@@ -267,8 +270,8 @@ class ReplyDecoder:
     def _why_none(self, reading: Reading) -> JobError:
         harvest, task = self._harvest, self.task_id
         told = harvest.error or harvest.item_error
-        if told:
-            leaf = told if isinstance(told, JobError) else classify_error(told, 200, {}, now=0.0)
+        leaf = harvest.fault or (classify_error(told, 200, {}, now=0.0) if told else None)
+        if leaf is not None:
             # With a task at the provider, asking for it is free and sending again is not.
             if task is not None and leaf.disposition is Disposition.RETRY:
                 return Unfinished(f"task {task} goes on at the provider: {leaf.message}", code=leaf.code)
@@ -276,10 +279,10 @@ class ReplyDecoder:
         if harvest.refusals or (harvest.finish and _SAFETY.search(harvest.finish)):
             said = " ".join(harvest.refusals) or reading.said or str(harvest.finish)
             return Refused(tidy(said), code=harvest.finish, status=200)
-        if reading.leaf is not None and reading.leaf is not NoImage:
-            if not (reading.leaf is Saturated and task is not None):
-                text = tidy(f"{reading.reason}: {reading.said}")
-                return reading.leaf(text, code=reading.reason, status=200, retry_after=reading.retry_after)
+        waits = reading.leaf is Saturated and task is not None
+        if reading.leaf is not None and reading.leaf is not NoImage and not waits:
+            text = tidy(f"{reading.reason}: {reading.said}")
+            return reading.leaf(text, code=reading.reason, status=200, retry_after=reading.retry_after)
         return self._unexplained(reading)
 
     def _unexplained(self, reading: Reading) -> JobError:
@@ -309,8 +312,5 @@ class ReplyDecoder:
         return Unreadable(f"{kind} with status 200: {tidy(text)[:200]}", status=200)
 
 
-def _as_error(error: JobError) -> Json:
-    """A judged task as an error value that is classified the same way again."""
-    if error.refused:
-        return {"code": "content_policy_violation", "message": error.message}
-    return {"code": "task_failed", "message": error.message}
+def _has_words(value: Mapping[str, Json]) -> bool:
+    return any(isinstance(value.get(name), str) and value[name] for name in ("message", "msg", "detail", "code"))

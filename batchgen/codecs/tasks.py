@@ -23,10 +23,21 @@ from batchgen.model import Json
 
 DONE = frozenset({"completed", "complete", "succeeded", "succeed", "success", "done", "finished"})
 FAILED = frozenset(
-    {"failed", "failure", "cancelled", "canceled", "error", "fail", "violation", "timeout", "rejected", "blocked", "expired"}
+    {"failed", "failure", "fail", "error", "cancelled", "canceled", "timeout", "expired"}
+    | {"rejected", "violation", "blocked"}
 )
 RUNNING = frozenset(
-    {"queued", "pending", "processing", "running", "in_progress", "submitted", "queueing", "generating", "starting"}
+    {
+        "queued",
+        "pending",
+        "processing",
+        "running",
+        "in_progress",
+        "submitted",
+        "queueing",
+        "generating",
+        "starting",
+    }
 )
 _REFUSING = frozenset({"violation", "blocked"})
 _REASONS = ("failure_reason", "fail_reason", "error_message", "error", "message", "msg")

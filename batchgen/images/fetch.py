@@ -22,12 +22,14 @@ from batchgen.codecs.base import Call
 from batchgen.errors import BadImage, Blocked, DownloadFailed, Interrupted, LinkDead, NotSent
 from batchgen.events import Saved
 from batchgen.images.addresses import AddressGuard
-from batchgen.images.inspect import EXTENSIONS, HEAD_BYTES, ImageFacts, decoders, extension, inspect
+from batchgen.images.inspect import decoders
 from batchgen.images.partial import NOTE, PART, PartialFile
+from batchgen.images.provenance import TOLD
+from batchgen.images.settle import settle, settle_spool
 from batchgen.images.spool import ASIDE
-from batchgen.images.verdicts import REDIRECTS, continues, expired, refusal, validator, whole_size
+from batchgen.images.verdicts import REDIRECTS, continues, refusal, validator, whole_size
 from batchgen.model import Download
-from batchgen.storage.local import INCOMING, digest_of, disk, inside, places, publish_new, remove
+from batchgen.storage.local import INCOMING, disk, inside, remove
 from batchgen.transport import Head, Transport
 
 MOST_REDIRECTS: Final = 5
@@ -71,24 +73,23 @@ class Fetcher:
         another try; with the host's wait in seconds), `BadImage` (no image, cut, larger than
         `max_bytes`), `Blocked` (the address or the place is not allowed), `WorkspaceError`.
         """
-        target = inside(self.workspace, work.target)
-        if target is None:
+        if inside(self.workspace, work.target) is None:
             raise Blocked("the place of the file lies outside the workspace")
         if work.spool is not None:
-            settle = partial(_settle_spool, self.workspace, work.spool, target)
-            return await anyio.to_thread.run_sync(settle, limiter=decoders())
+            spooled = partial(settle_spool, self.workspace, work)
+            return await anyio.to_thread.run_sync(spooled, limiter=decoders())
         troubles: list[LinkDead | Blocked | BadImage] = []
         for url in work.urls:
             try:
-                return await self._from_link(url, work.output_id, target)
+                return await self._from_link(url, work)
             except (LinkDead, Blocked, BadImage) as error:
                 troubles.append(error)
         # A dead link goes first: it is the one that a fresh link from the task can mend.
         troubles.sort(key=lambda error: not isinstance(error, LinkDead))
         raise troubles[0] if troubles else LinkDead("the output has no link")
 
-    async def _from_link(self, url: str, output_id: int, target: Path) -> Saved:
-        part = await anyio.to_thread.run_sync(PartialFile, self.workspace, output_id, url)
+    async def _from_link(self, url: str, work: Download) -> Saved:
+        part = await anyio.to_thread.run_sync(PartialFile, self.workspace, work.output_id, url)
         try:
             try:
                 await self._download(url, part)
@@ -97,8 +98,10 @@ class Fetcher:
             except BaseException:  # cancelled too: what came is kept, so that a resume can go on
                 await _shielded(part.suspend)
                 raise
-            settle = partial(_settle_part, self.workspace, part, target)
-            return await anyio.to_thread.run_sync(settle, limiter=decoders())
+            # Syncing waits for the disk, so it takes none of the few places for decoding.
+            sha256 = await anyio.to_thread.run_sync(part.finish)
+            whole = partial(settle, self.workspace, part.path, work, sha256)
+            return await anyio.to_thread.run_sync(whole, limiter=decoders())
         except (LinkDead, Blocked, BadImage):
             await _shielded(part.discard)
             raise
@@ -180,60 +183,6 @@ async def _shielded(work: Callable[[], None]) -> None:
         await anyio.to_thread.run_sync(work)
 
 
-def _settle_part(workspace: Path, part: PartialFile, target: Path) -> Saved:
-    sha256 = part.finish()
-    with disk():
-        return _settle(workspace, part.path, target, sha256)
-
-
-def _settle_spool(workspace: Path, spool: str, target: Path) -> Saved:
-    path = inside(workspace, spool)
-    if path is None:
-        raise Blocked("the spooled image lies outside the workspace")
-    with disk():
-        if not path.exists():
-            return _settled_before(workspace, target)
-        return _settle(workspace, path, target, digest_of(path).hexdigest())
-
-
-def _settled_before(workspace: Path, target: Path) -> Saved:
-    """The file of a run that died between the rename and the ledger: the last one of that name."""
-    found: list[Path] = []
-    for ending in EXTENSIONS:
-        for place in places(target.with_name(f"{target.name}.{ending}")):
-            if not place.is_file():
-                break
-            found.append(place)
-    if not found:
-        raise LinkDead("the inline image is no longer in the workspace")
-    last = max(found, key=lambda path: path.stat().st_mtime_ns)
-    return _saved(workspace, last, inspect(last), digest_of(last).hexdigest())
-
-
-def _settle(workspace: Path, aside: Path, target: Path, sha256: str) -> Saved:
-    """Decode a durable file and give it its place, with the extension that its bytes deserve."""
-    try:
-        facts = inspect(aside)
-    except BadImage:
-        with aside.open("rb") as file:
-            if expired(file.read(HEAD_BYTES)):
-                raise LinkDead("the link is dead: its host says so, with status 200") from None
-        raise
-    place = target.with_name(f"{target.name}.{extension(facts.format)}")
-    return _saved(workspace, publish_new(aside, place, sha256), facts, sha256)
-
-
-def _saved(workspace: Path, path: Path, facts: ImageFacts, sha256: str) -> Saved:
-    return Saved(
-        path=path.relative_to(workspace.resolve()).as_posix(),
-        sha256=sha256,
-        bytes=path.stat().st_size,
-        width=facts.width,
-        height=facts.height,
-        format=facts.format,
-    )
-
-
 def clean_leftovers(workspace: Path) -> None:
     """Remove what a crash left half-written. Decoded inline images and resumable parts stay."""
     folder = workspace / INCOMING
@@ -241,5 +190,5 @@ def clean_leftovers(workspace: Path) -> None:
         for path in list(folder.iterdir()) if folder.is_dir() else []:
             torn = path.suffix == PART and not path.with_suffix(NOTE).exists()
             alone = path.suffix == NOTE and not path.with_suffix(PART).exists()
-            if torn or alone or path.suffix == ASIDE:
+            if torn or alone or path.suffix in (ASIDE, TOLD):
                 remove(path)

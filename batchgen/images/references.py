@@ -1,11 +1,15 @@
 """References and masks made ready to send: a file or data URL becomes bytes, a link stays a link.
 
-The type comes from the bytes. Nothing is fetched, re-encoded or kept; callers cache.
+The type comes from the bytes. Nothing is fetched or re-encoded. Data URLs are kept as files of the
+workspace, so that the ledger holds no image.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import stat
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,12 +17,16 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import anyio.to_thread
 
-from batchgen.errors import BadImage, BadReference
+from batchgen.errors import BadImage, BadReference, ManifestError
 from batchgen.images.inspect import decoders, extension, sniff
 from batchgen.images.spool import decoded
-from batchgen.model import Picture
+from batchgen.model import Entry, Picture
+from batchgen.storage.local import INCOMING, Aside, publish, remove
 
 LARGEST_REFERENCE: Final = 20 << 20
+
+REFERENCES: Final = "images/.references"
+"""Below the workspace: the pictures of data URLs, named by their content."""
 
 
 async def ready(source: str, *, max_bytes: int = LARGEST_REFERENCE) -> Picture:
@@ -29,7 +37,7 @@ async def ready(source: str, *, max_bytes: int = LARGEST_REFERENCE) -> Picture:
     if source.lower().startswith(("http://", "https://")):
         name = Path(urlsplit(source).path).name or "reference"
         return Picture(name=name, mime="application/octet-stream", url=source)
-    read = _from_data_url if source[:5].lower() == "data:" else _from_file
+    read = _from_data_url if _is_data_url(source) else _from_file
     return await anyio.to_thread.run_sync(partial(read, source, max_bytes), limiter=decoders())
 
 
@@ -72,3 +80,43 @@ def _picture(name: str, data: bytes, what: str) -> Picture:
     if "." not in name:
         name = f"{name}.{extension(format)}"
     return Picture(name=name, mime=f"image/{format}", data=data)
+
+
+def stored(entries: Iterable[Entry], workspace: Path) -> Iterator[Entry]:
+    """The entries with every data URL written to `REFERENCES` and its path in its place; blocks.
+
+    Raises `ManifestError` for one that is no image a provider takes, `WorkspaceError` of the disk.
+    """
+    for entry in entries:
+        job = entry.job
+        sources = (*job.references, *([job.mask] if job.mask else ()))
+        if not any(_is_data_url(source) for source in sources):
+            yield entry
+            continue
+        try:
+            references = tuple(_stored(source, workspace) for source in job.references)
+            mask = _stored(job.mask, workspace) if job.mask else None
+        except BadReference as error:
+            raise ManifestError((f"{entry.place}: {error.message}",)) from error
+        yield dataclasses.replace(entry, job=dataclasses.replace(job, references=references, mask=mask))
+
+
+def _stored(source: str, workspace: Path) -> str:
+    if not _is_data_url(source):
+        return source
+    picture = _from_data_url(source, LARGEST_REFERENCE)
+    data = picture.data or b""
+    digest = hashlib.sha256(data).hexdigest()
+    place = workspace.resolve() / REFERENCES / f"{digest}{Path(picture.name).suffix}"
+    if not place.exists():
+        aside = workspace / INCOMING / f"{digest}.tmp"
+        remove(aside)
+        with Aside(aside) as file:
+            file.write([data])
+            file.sync()
+        publish(aside, place)
+    return str(place)
+
+
+def _is_data_url(source: str) -> bool:
+    return source[:5].lower() == "data:"

@@ -1,12 +1,14 @@
 """Inline images: base64 out of a reply, decoded to a durable file before anybody says it exists.
 
 Strict about the alphabet, tolerant about what senders really vary: line breaks, missing padding, the
-URL-safe letters. The file appears whole or not at all.
+URL-safe letters. A file appears whole or not at all, and a note says when all of one answer are there.
 """
 
 from __future__ import annotations
 
 import binascii
+import dataclasses
+import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,14 +18,17 @@ import anyio.to_thread
 import pybase64
 
 from batchgen.errors import BadImage
+from batchgen.events import Generated, RemoteImage
 from batchgen.images.inspect import decoders
 from batchgen.images.naming import safe_name
-from batchgen.storage.local import INCOMING, Aside, publish, remove
+from batchgen.storage.local import INCOMING, Aside, disk, inside, publish, remove
 
 SLICE: Final = 4 << 18
 """Characters decoded at a time, a multiple of four: 0.1 ms, and the event loop gets its turn between."""
 
 ASIDE: Final = ".tmp"
+ANSWER: Final = ".answer"
+"""Ending of the note that names all images of an answer."""
 
 
 async def spool_inline(base64_text: str, workspace: Path, name: str, max_bytes: int) -> str:
@@ -68,3 +73,45 @@ def decoded(text: str, max_bytes: int) -> Iterator[bytes]:
             yield pybase64.b64decode(piece + "=" * (-len(piece) % 4), validate=True)
         except binascii.Error as error:
             raise BadImage("the inline image is not valid base64") from error
+
+
+def note_answer(workspace: Path, attempt_id: int, generated: Generated) -> None:
+    """Write down, for good, a whole answer whose inline images are spooled. Raises `WorkspaceError`."""
+    note = _note(workspace, attempt_id)
+    aside = note.with_name(note.name + ASIDE)
+    with Aside(aside) as file:
+        file.write([json.dumps(dataclasses.asdict(generated)).encode()])
+        file.sync()
+    publish(aside, note)
+
+
+def noted_answer(workspace: Path, attempt_id: int) -> Generated | None:
+    """The answer that was noted, when every image of it is there."""
+    with disk():
+        try:
+            note = json.loads(_note(workspace, attempt_id).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        images = tuple(
+            RemoteImage(**{**image, "alternatives": tuple(image["alternatives"])}) for image in note["images"]
+        )
+        spools = [inside(workspace, image.spool) for image in images if image.spool is not None]
+        if not all(spool is not None and spool.is_file() for spool in spools):
+            return None
+    return Generated(images=images, gen_id=note["gen_id"], usage=note["usage"])
+
+
+def forget_answer(workspace: Path, attempt_id: int) -> None:
+    """Remove the note: the ledger has it."""
+    remove(_note(workspace, attempt_id))
+
+
+def forget_answers(workspace: Path) -> None:
+    """Remove every note: no attempt is open any more that could want one."""
+    with disk():
+        for note in list((workspace / INCOMING).glob(f"*{ANSWER}")):
+            remove(note)
+
+
+def _note(workspace: Path, attempt_id: int) -> Path:
+    return workspace / INCOMING / f"a{attempt_id}{ANSWER}"

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from batchgen.engines.base import Engine
 from batchgen.errors import WorkspaceError
 from batchgen.ledger.store import Ledger
-from batchgen.model import Settings
+from batchgen.model import OutputRules, Settings
 from batchgen.providers.profile import Profile
 from batchgen.sinks import Sink
 from batchgen.stop import StopSignal
@@ -28,8 +29,12 @@ class Scope:
 
 @dataclass(slots=True, kw_only=True)
 class Context:
-    """One run's surroundings. `now` is epoch seconds, `jitter` uniform in [0, 1)."""
+    """One run's surroundings. `now` is epoch seconds, `jitter` uniform in [0, 1).
 
+    `simulated` names the providers whose pictures are drawn smaller than asked.
+    """
+
+    workspace: Path
     ledger: Ledger
     engine: Engine
     profiles: Mapping[str, Profile]
@@ -39,6 +44,8 @@ class Context:
     stop: StopSignal
     now: Callable[[], float]
     jitter: Callable[[], float]
+    rules: OutputRules = field(default_factory=OutputRules)
+    simulated: frozenset[str] = frozenset()
     started: set[int] = field(default_factory=set)
     """Keys of the jobs that this run has sent."""
     requests: int = 0

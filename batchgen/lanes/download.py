@@ -9,17 +9,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import anyio
 
-from batchgen.errors import JobError, LinkDead
+from batchgen.errors import JobError
 from batchgen.events import Event, Failed, Generated, Saved
-from batchgen.images.naming import target
+from batchgen.images.naming import target, templated, values_of
+from batchgen.images.provenance import about
+from batchgen.images.remarks import about_shape
 from batchgen.lanes.context import Context
 from batchgen.ledger.records import DueOutput
 from batchgen.limiter import Bell
 from batchgen.model import END_STATES, Download, JobState, OutputState, Recovery
-from batchgen.retry import decide_download
+from batchgen.retry import DownloadVerdict, decide_download
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,7 @@ class DownloadLane:
         self._more = more
         self._busy: set[int] = set()
         self._asked: set[int] = set()
+        self._put_off: set[int] = set()
         self.bell = Bell()
         context.stop.listen(self.bell.ring)
 
@@ -46,8 +51,10 @@ class DownloadLane:
                 for output in await self._due(now):
                     self._busy.add(output.output_id)
                     group.start_soon(self._fetch, output)
-                due = await self._context.ledger.next_output_due()
-                finished = due is None or (self._context.stop.draining and due > now)
+                due = await self._context.ledger.next_output_due(self._put_off)
+                stop = self._context.stop
+                # What could not be written is still due: after a fatal stop it stays so for the next run.
+                finished = due is None or stop.fatal or (stop.draining and due > now)
                 if finished and not self._busy and not self._more():
                     return
                 # What is due already waits for a place or is under way: its end will ring.
@@ -55,9 +62,9 @@ class DownloadLane:
 
     async def _due(self, now: float) -> list[DueOutput]:
         free = self._places - len(self._busy)
-        if free <= 0:
+        if free <= 0 or self._context.stop.fatal:
             return []
-        return await self._context.ledger.due_outputs(now, free, exclude=self._busy)
+        return await self._context.ledger.due_outputs(now, free, exclude=self._busy | self._put_off)
 
     async def _fetch(self, output: DueOutput) -> None:
         context = self._context
@@ -68,7 +75,9 @@ class DownloadLane:
             position=output.position,
             urls=output.urls,
             spool=output.spool,
-            target=target(output.job.id, output.position, output.round),
+            target=_target(output, context.rules.path),
+            rules=context.rules,
+            about=about(output, _utc(output.delivered_at)),
         )
         try:
             with context.guarded():
@@ -82,6 +91,9 @@ class DownloadLane:
     async def _record(self, event: Event, output: DueOutput) -> None:
         context = self._context
         if isinstance(event, Saved):
+            exact = output.provider not in context.simulated
+            remarks = about_shape(output.job, event.width, event.height, exact=exact)
+            event = replace(event, warnings=(*event.warnings, *remarks))
             state = await context.ledger.saved(output.output_id, event, context.now())
             self._moved(output, state)
         elif isinstance(event, Failed):
@@ -89,7 +101,22 @@ class DownloadLane:
         context.sink.event(output.job.id, output.provider, event)
 
     async def _failed(self, error: JobError, output: DueOutput) -> None:
-        context, now = self._context, self._context.now()
+        context = self._context
+        log.info("%s image %d: %s: %s", output.job.id, output.position, error.kind, error)
+        verdict = self._judge(error, output)
+        if verdict.ask_task:
+            if await self._fresh_links(output):
+                return
+            verdict = self._judge(error, output)
+        if verdict.state is OutputState.REMOTE and verdict.at is None:
+            self._put_off.add(output.output_id)
+        moved = await context.ledger.output_failed(
+            output.output_id, error, context.now(), state=verdict.state, not_before=verdict.at
+        )
+        self._moved(output, moved)
+
+    def _judge(self, error: JobError, output: DueOutput) -> DownloadVerdict:
+        context = self._context
         profile = context.profiles.get(output.provider)
         can_ask = (
             output.task_id is not None
@@ -97,23 +124,14 @@ class DownloadLane:
             and profile is not None
             and profile.task_url is not None
         )
-        verdict = decide_download(
+        return decide_download(
             error,
             tries=output.tries,
             expires_at=output.expires_at,
             can_ask=can_ask,
-            now=now,
+            now=context.now(),
             jitter=context.jitter(),
         )
-        log.info("%s image %d: %s: %s", output.job.id, output.position, error.kind, error)
-        if verdict.ask_task and await self._fresh_links(output):
-            return
-        end = OutputState.EXPIRED if isinstance(error, LinkDead) else OutputState.BAD
-        state = end if verdict.ask_task else verdict.state
-        moved = await context.ledger.output_failed(
-            output.output_id, error, now, state=state, not_before=verdict.at
-        )
-        self._moved(output, moved)
 
     async def _fresh_links(self, output: DueOutput) -> bool:
         """Ask the task for new links; True when the ledger has some to try now."""
@@ -135,3 +153,15 @@ class DownloadLane:
     def _moved(self, output: DueOutput, state: JobState) -> None:
         if state in END_STATES:
             self._context.sink.moved(output.job.id, JobState.GENERATED, state)
+
+
+def _target(output: DueOutput, template: str | None) -> str:
+    if template is None:
+        return target(output.job.id, output.position, output.round)
+    day = _utc(output.delivered_at)[:10]
+    values = values_of(output.job, provider=output.provider, position=output.position, date=day)
+    return templated(template, values, round=output.round, apart=output.apart)
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -53,9 +53,13 @@ def next_job_due(db: sqlite3.Connection, params: Mapping[str, Value]) -> float |
     return None if row is None else row["not_before"]
 
 
-def next_output_due(db: sqlite3.Connection) -> float | None:
-    """When the first remote output may be fetched: 0.0 for at once, None when there is none."""
-    if db.execute(SQL["any_due_output"]).fetchone():
+def next_output_due(db: sqlite3.Connection, exclude: Collection[int]) -> float | None:
+    """When the first remote output may be fetched: 0.0 for at once, None when there is none.
+
+    `exclude` leaves out outputs that are due at once.
+    """
+    ready = db.execute(SQL["ready_output_ids"], {"limit": len(exclude) + 1})
+    if any(row["id"] not in exclude for row in ready):
         return 0.0
     row = db.execute(SQL["next_due_output"]).fetchone()
     return None if row is None else row["not_before"]

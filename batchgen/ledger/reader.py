@@ -32,9 +32,9 @@ from batchgen.ledger.records import (
     Status,
     Unfinished,
 )
-from batchgen.ledger.rows import Params, dump, filter_params, job_of, job_record
+from batchgen.ledger.rows import Params, dump, filter_params, job_record, saved_reply
 from batchgen.ledger.statements import SQL
-from batchgen.model import Entry, JobState, Outcome, OutputState
+from batchgen.model import Entry, JobState, OutputState
 
 PAGE = 500
 """Jobs that are held at a time."""
@@ -119,6 +119,10 @@ class Reader:
             ]
         )
 
+    async def warned(self) -> int:
+        """How many listed jobs have warnings."""
+        return await self.ask(lambda db: int(db.execute(SQL["warned_total"]).fetchone()[0]))
+
     async def files(self) -> AsyncIterator[SavedFile]:
         """Every saved file of every round, of all jobs."""
         async for row in self._pages("page_of_files", {}, "id"):
@@ -127,17 +131,12 @@ class Reader:
     async def replies(self, filter: Filter) -> AsyncIterator[SavedReply]:
         """The kept replies of the jobs that fit, in their current round, oldest attempt first."""
         async for row in self._pages("page_of_replies", filter_params(filter), "attempt_id"):
-            yield SavedReply(
-                attempt_id=row["attempt_id"],
-                key=row["key"],
-                job=job_of(row),
-                state=JobState(row["state"]),
-                provider=row["attempt_provider"],
-                outcome=Outcome(row["outcome"]),
-                http_status=row["http_status"],
-                task_id=row["task_id"],
-                text=row["text"],
-            )
+            yield saved_reply(row)
+
+    async def reply(self, attempt_id: int) -> SavedReply | None:
+        """The kept reply of one attempt, whatever its round."""
+        row = await self.ask(lambda db: db.execute(SQL["reply"], {"attempt": attempt_id}).fetchone())
+        return None if row is None else saved_reply(row)
 
     async def note(self, key: str) -> str | None:
         """What the run noted under `key`, or None."""

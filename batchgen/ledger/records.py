@@ -119,6 +119,12 @@ class DueOutput:
     tries: int
     task_id: str | None
     attempt_id: int
+    gen_id: str | None
+    request_id: str | None
+    delivered_at: float
+    """when the provider's answer was there"""
+    apart: bool
+    """its job's file name is also an earlier job's"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,13 +139,17 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which jobs; every field that is set must fit. `id_glob`, `provider`, `model`, `error` may be globs."""
+    """Which jobs; every field that is set must fit. `id_glob`, `provider`, `model`, `error` may be globs.
+
+    `warned`: only jobs with warnings; listings alone go by it.
+    """
 
     states: frozenset[JobState] = frozenset()
     error: str | None = None
     provider: str | None = None
     model: str | None = None
     id_glob: str | None = None
+    warned: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,3 +266,4 @@ class SavedReply:
     http_status: int | None
     task_id: str | None
     text: str
+    received_at: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import TypeAlias, cast
 
 from batchgen.errors import JobError
@@ -16,6 +17,7 @@ from batchgen.ledger.records import (
     JobRecord,
     OpenAttempt,
     OutputRecord,
+    SavedReply,
 )
 from batchgen.model import Entry, Job, JobState, Json, Outcome, OutputState
 
@@ -57,6 +59,7 @@ def entry_columns(entry: Entry, position: int) -> Params:
         "wanted": job.n,
         "fingerprint": entry.fingerprint,
         "warnings": dump(entry.warnings),
+        "apart": int(entry.apart),
     }
 
 
@@ -92,6 +95,8 @@ def signature(error: JobError) -> str:
 
 def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
     """A row of `jobs` with its rows of `attempts` and `outputs`, each in order."""
+    outputs = tuple(outputs)
+    remarks = [_texts(one["warnings"]) for one in outputs if one["round"] == row["round"] and not one["superseded"]]
     return JobRecord(
         job=job_of(row),
         state=JobState(row["state"]),
@@ -99,7 +104,7 @@ def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
         cost=row["cost"],
         not_before=row["not_before"],
         error=_error(row),
-        warnings=_texts(row["warnings"]),
+        warnings=tuple(chain(_texts(row["warnings"]), *remarks)),
         attempts=tuple(_attempt(attempt) for attempt in attempts),
         outputs=tuple(_output(output) for output in outputs),
     )
@@ -134,6 +139,26 @@ def due_output(row: sqlite3.Row) -> DueOutput:
         tries=row["output_tries"],
         task_id=row["task_id"],
         attempt_id=row["attempt_id"],
+        gen_id=row["gen_id"],
+        request_id=row["request_id"],
+        delivered_at=row["finished_at"],
+        apart=bool(row["apart"]),
+    )
+
+
+def saved_reply(row: sqlite3.Row) -> SavedReply:
+    """A row of `reply` or `page_of_replies`."""
+    return SavedReply(
+        attempt_id=row["attempt_id"],
+        key=row["key"],
+        job=job_of(row),
+        state=JobState(row["state"]),
+        provider=row["attempt_provider"],
+        outcome=Outcome(row["outcome"]),
+        http_status=row["http_status"],
+        task_id=row["task_id"],
+        text=row["text"],
+        received_at=row["received_at"],
     )
 
 
@@ -192,4 +217,5 @@ def filter_params(chosen: Filter) -> Params:
         "provider": glob(chosen.provider),
         "model": glob(chosen.model),
         "id": glob(chosen.id_glob),
+        "warned": int(chosen.warned),
     }

@@ -12,6 +12,7 @@ from itertools import count
 
 from batchgen.errors import JobError
 from batchgen.events import Generated, RemoteImage, Saved
+from batchgen.images.remarks import NEAR, bits_apart, numbered
 from batchgen.ledger.records import Ending, ErrorRecord
 from batchgen.ledger.rows import Params, dump, error_params, signature
 from batchgen.ledger.statements import SQL
@@ -120,8 +121,16 @@ def end_pending(db: sqlite3.Connection, key: int, state: JobState, error: ErrorR
 
 
 def saved(db: sqlite3.Connection, output_id: int, file: Saved, at: float) -> JobState:
-    """The file of an output is on disk."""
+    """The file of an output is on disk. Its likeness to one that came before is remarked."""
+    look = None if file.look is None else int.from_bytes(bytes.fromhex(file.look), signed=True)
+    came = file.came or file.sha256
+    likeness = _likeness(db, {"output": output_id, "came": came, "look": look})
+    output = _one(db, "output", {"output": output_id}, f"no output {output_id}")
+    wanted: int = _job(db, output["job"])["wanted"]
     params: Params = {
+        "came": came,
+        "look": look,
+        "warnings": dump(numbered((*file.warnings, *likeness), output["position"], wanted)),
         "output": output_id,
         "path": file.path,
         "sha256": file.sha256,
@@ -133,6 +142,18 @@ def saved(db: sqlite3.Connection, output_id: int, file: Saved, at: float) -> Job
     }
     _change(db, "output_saved", params, f"output {output_id} is not remote")
     return _after_download(db, output_id)
+
+
+def _likeness(db: sqlite3.Connection, output: Params) -> list[str]:
+    """The first saved image with the same bytes, else the first that looks the same."""
+    twin = db.execute(SQL["same_bytes"], output).fetchone()
+    if twin is not None:
+        return [f"same bytes as job {twin['job']} image {twin['position']}"]
+    look = output["look"]
+    for row in db.execute(SQL["like_looks"], output):
+        if isinstance(look, int) and bits_apart(row["look"], look) <= NEAR:
+            return [f"looks like job {row['job']} image {row['position']}"]
+    return []
 
 
 def output_failed(db: sqlite3.Connection, output_id: int, error: JobError, params: Params) -> JobState:

@@ -195,9 +195,13 @@ class Ledger:
         held = frozenset(exclude)  # the caller goes on changing its own
         return await self._read(lambda db: claims.due_outputs(db, now, limit, held))
 
-    async def next_output_due(self) -> float | None:
-        """When the first remote output may be fetched: 0.0 for at once, None when there is none."""
-        return await self._read(claims.next_output_due)
+    async def next_output_due(self, exclude: Collection[int] = ()) -> float | None:
+        """When the first remote output may be fetched: 0.0 for at once, None when there is none.
+
+        Of those that are due at once, the ones in `exclude` (ids) are left out.
+        """
+        held = frozenset(exclude)  # the caller goes on changing its own
+        return await self._read(lambda db: claims.next_output_due(db, held))
 
     async def open_attempts(self) -> list[OpenAttempt]:
         """Every attempt without an outcome, oldest first."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
+from batchgen.images.naming import names_apart, placeholders, templated, values_of
 from batchgen.manifest.expand import derived_id, fingerprint, join_job, numbered
 from batchgen.manifest.head import Written
 from batchgen.manifest.problems import Origin, Place, Problems
@@ -46,6 +47,7 @@ class Checker:
         self._problems = problems
         self._ids: dict[int, int] = {}
         self._counts: dict[int, int] = {}
+        self._names: set[int] = set()
 
     def entry(self, row: Row) -> Entry | None:
         """The row as an entry, or None when it has a mistake that leaves nothing to check."""
@@ -60,10 +62,13 @@ class Checker:
         job, profiles = self._with_provider(row, job, doubtful)
         if not profiles:
             return None
-        warnings = self._warnings(row, job, profiles)
+        apart, about_name = self._named(job)
+        warnings = (*self._warnings(row, job, profiles), *about_name)
         simulated = profiles[0].base_url == SIMULATED
         content = fingerprint(job, simulated, self._pictures.digests)
-        return Entry(job=job, fingerprint=content, place=_line(row.start), warnings=warnings)
+        return Entry(
+            job=job, fingerprint=content, place=_line(row.start), warnings=warnings, apart=apart
+        )
 
     def _parse(self, row: Row) -> tuple[JobRow, set[str]]:
         """The row's values, without those that are wrong; and the keys that it may have meant."""
@@ -132,6 +137,26 @@ class Checker:
             self._counts[_key(base)] = count
         return numbered(base, count)
 
+    def _named(self, job: Job) -> tuple[bool, tuple[str, ...]]:
+        """Whether an earlier job takes one of this one's file names, and what there is to say of its names."""
+        template = self._written.head.output and self._written.head.output.path
+        if not template:
+            return False, ()
+        absent = [name for name in dict.fromkeys(placeholders(template)) if _absent(name, job)]
+        warnings = [f"no {name} for output.path: 'none' stands in the file name" for name in absent]
+        apart = False
+        if not names_apart(template):
+            keys = set()
+            for position in range(job.n):
+                values = values_of(job, provider=job.provider[0], position=position, date="")
+                # Case-folded: many file systems take Cat.png and cat.png for one.
+                keys.add(_key(templated(template, values).casefold()))
+            apart = not keys.isdisjoint(self._names)
+            self._names |= keys
+        if apart:
+            warnings.append("output.path gives an earlier job's file name: the job's id is added to it")
+        return apart, tuple(warnings)
+
     def _with_provider(self, row: Row, job: Job, doubtful: set[str]) -> tuple[Job, list[Profile]]:
         """The job with the provider and model that it will be sent to, and their profiles."""
         names = (self._overrides.provider,) if self._overrides.provider else job.provider
@@ -164,7 +189,9 @@ class Checker:
         for profile in profiles:
             rule = profile.rule(job.model)
             if rule is None and profile.strict_models:
-                known = [rule.pattern for rule in profile.models]
+                # A family such as `gpt-image-1*` is suggested by the name it begins with, if that is one.
+                stems = (rule.pattern.removesuffix("*") for rule in profile.models)
+                known = [stem for stem in stems if not stem.endswith("-")]
                 text = f"provider '{profile.name}' has no model '{job.model}'{did_you_mean(job.model, known)}"
                 self._problems.add(self._place(row, "model"), text)
                 continue
@@ -177,6 +204,13 @@ class Checker:
 
 def _joined(trouble: str) -> str:
     return f"({trouble})" if trouble == "no such file" else trouble
+
+
+def _absent(placeholder: str, job: Job) -> bool:
+    """Whether a placeholder names something that the job does not have."""
+    if placeholder.startswith("meta."):
+        return job.meta.get(placeholder.removeprefix("meta.")) in (None, "")
+    return hasattr(job, placeholder) and getattr(job, placeholder) is None
 
 
 def _line(place: Place) -> str:

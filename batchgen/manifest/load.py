@@ -16,8 +16,8 @@ from batchgen.manifest.head import Written, read_head
 from batchgen.manifest.problems import Fatal, Origin, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
 from batchgen.manifest.references import Pictures
-from batchgen.manifest.schema import SettingsSection
-from batchgen.model import Entry, Json, OnUnknown, Settings
+from batchgen.manifest.schema import OutputSection, SettingsSection
+from batchgen.model import Entry, OnUnknown, OutputRules, Settings
 from batchgen.providers.profile import Profile
 from batchgen.simulator.settings import parse_settings
 
@@ -35,7 +35,7 @@ class Manifest:
     digest: str
     settings: Settings
     profiles: Mapping[str, Profile]
-    output: Mapping[str, Json]
+    output: OutputRules
     _written: Written = field(repr=False)
     _lookup: Lookup = field(repr=False)
     _overrides: Overrides = field(repr=False)
@@ -94,7 +94,7 @@ def open_manifest(
         digest=hashlib.sha256("".join(written.digests).encode()).hexdigest(),
         settings=_settings(written.head.settings),
         profiles=lookup.found,
-        output=written.head.output,
+        output=_output(written.head.output),
         _written=written,
         _lookup=lookup,
         _overrides=Overrides(provider, model),
@@ -130,3 +130,8 @@ def _settings(section: SettingsSection | None) -> Settings:
     if "on_unknown" in written:
         written["on_unknown"] = OnUnknown(written["on_unknown"])
     return Settings(**written)
+
+
+def _output(section: OutputSection | None) -> OutputRules:
+    """What the section writes over the defaults of `OutputRules`."""
+    return OutputRules(**section.model_dump(exclude_none=True)) if section else OutputRules()

@@ -13,12 +13,14 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from batchgen.manifest.words import parse_duration, shortened, tidy_ratio, tidy_size
+from batchgen.images.naming import PLACEHOLDERS, placeholders
+from batchgen.manifest.words import did_you_mean, parse_duration, shortened, tidy_ratio, tidy_size
 from batchgen.providers.profile import SIMULATED
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # An id stands in one line of a listing and in a file name.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_IMAGE_ENDING = re.compile(r"\.(?:png|jpe?g|webp|gif|avif)$", re.IGNORECASE)
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -170,6 +172,24 @@ def _task_address(value: object) -> str | None:
     return text
 
 
+def _template(value: object) -> str | None:
+    """A template for file names: known placeholders, and nothing that would lead out of `images/`."""
+    text = _filled(value)
+    if text is None:
+        return None
+    for name in placeholders(text):
+        if name in ("{", "}"):
+            raise _wrong(f"'{shortened(text)}' has a single '{name}': write '{name}{name}' for the sign itself")
+        if name not in PLACEHOLDERS and not re.fullmatch(r"meta\..+", name):
+            close = did_you_mean(name, PLACEHOLDERS).replace("'", "'{", 1).replace("'?", "}'?")
+            raise _wrong(f"'{shortened(text)}' has the unknown placeholder '{{{shortened(name)}}}'{close}")
+    if any(part.strip(". ") == "" for part in text.split("/")):
+        raise _wrong(f"'{shortened(text)}' must be a path below images/, without empty parts, '.' or '..'")
+    if ending := _IMAGE_ENDING.search(text):
+        raise _wrong(f"'{shortened(text)}' ends in '{ending[0]}': write '.{{ext}}', which the bytes decide")
+    return text
+
+
 _TEXT = {"type": ["string", "number", "boolean", "null"]}
 _COUNT = {"type": ["integer", "string", "null"]}
 _LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}
@@ -194,6 +214,11 @@ Flag: TypeAlias = Annotated[
 Duration: TypeAlias = Annotated[float | None, BeforeValidator(_duration), WithJsonSchema(_TIME)]
 Texts: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_texts), WithJsonSchema(_LIST)]
 Variables: TypeAlias = Annotated[tuple[str, ...] | None, BeforeValidator(_variables), WithJsonSchema(_LIST)]
+Template: TypeAlias = Annotated[
+    str | None,
+    BeforeValidator(_template),
+    WithJsonSchema({"type": "string", "description": "such as {model}/{id}-{position}.{ext}"}),
+]
 Address: TypeAlias = Annotated[str | None, BeforeValidator(_address), WithJsonSchema({"type": "string"})]
 TaskAddress: TypeAlias = Annotated[
     str | None, BeforeValidator(_task_address), WithJsonSchema({"type": ["string", "null"]})
@@ -264,6 +289,15 @@ class SettingsSection(Section):
     max_image_bytes: Count = None
 
 
+class OutputSection(Section):
+    """`output`: file names and provenance."""
+
+    path: Template = None
+    embed: Flag = None
+    sidecar: Flag = None
+    near_duplicates: Flag = None
+
+
 class Head(Section):
     """Everything of a manifest but its jobs, which are read one at a time."""
 
@@ -272,7 +306,7 @@ class Head(Section):
     defaults: JobRow | None = None
     providers: dict[str, ProviderSection | None] = Field(default_factory=dict)
     settings: SettingsSection | None = None
-    output: dict[str, JsonValue] = Field(default_factory=dict)
+    output: OutputSection | None = None
     columns: dict[str, Name] = Field(default_factory=dict)
 
 
@@ -284,7 +318,7 @@ class ManifestSchema(Head):
 
 JOB_KEYS = tuple(JobRow.model_fields)
 HEAD_KEYS = (*Head.model_fields, "jobs", "matrix")
-FREE_KEYS = frozenset({"meta", "params", "simulate", "output"})
+FREE_KEYS = frozenset({"meta", "params", "simulate"})
 """Keys whose values are the user's own mapping: read by the rules of JSON, not as text."""
 
 

@@ -6,7 +6,14 @@ from collections.abc import Iterable
 
 from pydantic_core import ErrorDetails
 
-from batchgen.manifest.schema import HEAD_KEYS, JOB_KEYS, LimitsSection, ProviderSection, SettingsSection
+from batchgen.manifest.schema import (
+    HEAD_KEYS,
+    JOB_KEYS,
+    LimitsSection,
+    OutputSection,
+    ProviderSection,
+    SettingsSection,
+)
 from batchgen.manifest.words import did_you_mean, shortened
 
 
@@ -23,6 +30,8 @@ def head_problem(error: ErrorDetails) -> str:
             return _sentence(error, loc[1:], "'defaults'", JOB_KEYS)
         case ("settings", _, *_):
             return _sentence(error, loc[1:], "'settings'", SettingsSection.model_fields)
+        case ("output", _, *_) if error["type"] == "extra_forbidden":
+            return _sentence(error, loc[1:], "'output'", OutputSection.model_fields)
         case ("providers", name, "limits", _):
             return _sentence(error, loc[2:], f"limits of provider '{name}'", LimitsSection.model_fields)
         case ("providers", name, _, *_):

@@ -65,7 +65,9 @@ def _by_ratio(job: Job, asked: str, rule: ModelRule, endpoint: Endpoint, warning
         case RatioForm.SIZE if endpoint is Endpoint.IMAGES and _value(ratio) is not None:
             size = nearest_size(ratio, rule.sizes)
             if _distance(size, ratio) > _SAME:
-                warnings.append(f"ratio {ratio} is not one of {job.model}'s: the nearest size is {_text(size)}")
+                warnings.append(
+                    f"ratio {ratio} is not one of {job.model}'s: the nearest size is {_text(size)}"
+                )
             return Shape(job.prompt, _text(size), warnings=tuple(warnings))
         case RatioForm.FIELD:
             return Shape(job.prompt, fields={rule.ratio_field: ratio}, warnings=tuple(warnings))
@@ -96,9 +98,14 @@ def check(job: Job, rule: ModelRule | None, endpoint: Endpoint, profile_name: st
         problems.append(f"{profile_name} uses the chat endpoint, which takes no mask (endpoint: images does)")
     elif job.mask is not None and count == 0:
         problems.append("a mask needs a reference image to edit")
-    if job.size is not None and (pixels := _PIXELS.match(job.size)) and "0" in (
-        pixels.group(1).lstrip("0") or "0",
-        pixels.group(2).lstrip("0") or "0",
+    if (
+        job.size is not None
+        and (pixels := _PIXELS.match(job.size))
+        and "0"
+        in (
+            pixels.group(1).lstrip("0") or "0",
+            pixels.group(2).lstrip("0") or "0",
+        )
     ):
         problems.append(f"size '{job.size}' has an edge of 0")
     return tuple(problems)
@@ -139,7 +146,9 @@ def _unsent(job: Job, rule: ModelRule, endpoint: Endpoint) -> list[str]:
     given = [name for name in FIELDS if getattr(job, name) is not None]
     if endpoint is Endpoint.CHAT:
         return [f"{name} is not sent: the chat endpoint has no such field" for name in given]
-    warnings = [f"{name} is not sent: {job.model} does not take it" for name in given if name not in rule.accepts]
+    warnings = [
+        f"{name} is not sent: {job.model} does not take it" for name in given if name not in rule.accepts
+    ]
     if job.mask is not None and "mask" not in rule.accepts:
         warnings.append(f"mask is not sent: {job.model} does not take it")
     return warnings
@@ -155,7 +164,9 @@ def _about_size(job: Job, size: str, rule: ModelRule) -> list[str]:
     if pixels is not None and rule.sizes and pixels not in rule.sizes:
         known = ", ".join(_text(other) for other in rule.sizes[:8])
         more = "" if len(rule.sizes) <= 8 else f" and {len(rule.sizes) - 8} more"
-        warnings.append(f"size {size} is not one of {job.model}'s ({known}{more}): it may be moved or refused")
+        warnings.append(
+            f"size {size} is not one of {job.model}'s ({known}{more}): it may be moved or refused"
+        )
     if pixels is not None and job.ratio and _value(job.ratio) and _distance(pixels, job.ratio) > _SAME:
         warnings.append(f"size {size} wins over ratio {job.ratio}")
     return warnings

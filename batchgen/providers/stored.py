@@ -14,10 +14,11 @@ _KEPT = ("name", "base_url", "task_url", "link_ttl", "allow_private_downloads", 
 
 
 def dump_profiles(profiles: Mapping[str, Profile]) -> str:
-    """Hosts, task address and link life of each profile, as JSON."""
+    """Hosts, task address, link life and prices of each profile, as JSON."""
     return json.dumps(
         {
-            name: {key: getattr(profile, key) for key in _KEPT} | {"simulate": dict(profile.simulate)}
+            name: {key: getattr(profile, key) for key in _KEPT}
+            | {"simulate": dict(profile.simulate), "prices": dict(profile.prices)}
             for name, profile in profiles.items()
         }
     )

@@ -14,7 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -55,13 +55,15 @@ class Cli:
         self.started.append(process)
         return process
 
-    def end(self, process: subprocess.Popen[str], code: int | None = None) -> subprocess.CompletedProcess[str]:
+    def end(
+        self, process: subprocess.Popen[str], code: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Wait for a command; `code` is the exit code it must have."""
         out, err = process.communicate(timeout=LONG)
         done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
         assert "Traceback" not in err, err
         if code is not None:
-            assert done.returncode == code, f"exit {done.returncode} of {process.args}\n{out}\n{err}"
+            assert done.returncode == code, f"exit {done.returncode} of {process.args!r}\n{out}\n{err}"
         return done
 
     def run(self, *words: str, code: int | None = None) -> subprocess.CompletedProcess[str]:
@@ -74,7 +76,9 @@ class Cli:
 
     def jobs(self, workspace: str, *words: str) -> list[dict[str, Any]]:
         """The lines of `jobs --json`."""
-        return [json.loads(line) for line in self.run("jobs", workspace, "--json", *words).stdout.splitlines()]
+        return [
+            json.loads(line) for line in self.run("jobs", workspace, "--json", *words).stdout.splitlines()
+        ]
 
     def states(self, workspace: str) -> dict[str, int]:
         """Jobs by state, those that count nothing left out."""
@@ -100,6 +104,7 @@ def command_line(folder: Path) -> Iterator[Cli]:
     """A command line in this folder, without any key in its environment."""
     env = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
     env |= {"PYTHONPATH": str(ROOT), "HOME": str(folder)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling everything for each process doubles the time
     cli = Cli(folder, env)
     yield cli
     for process in cli.started:
@@ -177,11 +182,17 @@ def provider(cli: Cli) -> Simulated:
     return simulated
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Ask again and again until it holds; fail when it does not within half a minute."""
+def until(holds: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Look again and again until it holds; fail after half a minute, or when `process` ends before."""
     end = time.monotonic() + 30
     while not holds():
         assert time.monotonic() < end, "what the test waits for did not happen"
+        if process is None:
+            time.sleep(0)  # let other threads go on
+        else:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.02)
+                raise AssertionError("the process ended before what the test waits for")
 
 
 def listed(ids: Iterable[str], *, provider: str = "", words: str = "") -> str:

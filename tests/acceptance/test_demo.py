@@ -15,12 +15,45 @@ from tests.acceptance.conftest import ROOT, Cli, command_line
 
 DEMO = str(ROOT / "jobs" / "demo.yaml")
 
-STATES = "pending running generated done failed refused held expired cancelled".split()
-JOB_KEYS = "id state prompt model provider ratio cost not_before error warnings attempts outputs".split()
-ATTEMPT_KEYS = (
-    "number provider task_id gen_id request_id http_status outcome error started_at finished_at".split()
-)
-OUTPUT_KEYS = "position url expires_at state path sha256 bytes width height format".split()
+STATES = ["pending", "running", "generated", "done", "failed", "refused", "held", "expired", "cancelled"]
+JOB_KEYS = [
+    "id",
+    "state",
+    "prompt",
+    "model",
+    "provider",
+    "ratio",
+    "cost",
+    "not_before",
+    "error",
+    "warnings",
+    "attempts",
+    "outputs",
+]
+ATTEMPT_KEYS = [
+    "number",
+    "provider",
+    "task_id",
+    "gen_id",
+    "request_id",
+    "http_status",
+    "outcome",
+    "error",
+    "started_at",
+    "finished_at",
+]
+OUTPUT_KEYS = [
+    "position",
+    "url",
+    "expires_at",
+    "state",
+    "path",
+    "sha256",
+    "bytes",
+    "width",
+    "height",
+    "format",
+]
 ERROR_KEYS = ["kind", "code", "message"]
 
 

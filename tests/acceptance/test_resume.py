@@ -102,14 +102,17 @@ def test_another_provider_for_a_finished_batch_sends_nothing(cli: Cli, provider:
 
 
 def test_kill_9_in_the_middle_of_200_jobs_costs_no_picture_twice(cli: Cli, provider: Simulated) -> None:
-    with provider(latency="200ms") as p:
-        section = p.section("tu-zi", "apiyi", extra="limits: {concurrency: 12}")
+    with provider(latency="400ms") as p:
+        section = p.section("tu-zi", "apiyi", extra="limits: {concurrency: 12, requests_per_minute: 6000}")
         # tu-zi names its task at once and can be asked for it; apiyi, by JSON, tells nothing before the end.
-        jobs = listed(numbered(130, "task"), provider="tu-zi") + listed(numbered(70, "blind"), provider="apiyi")
+        jobs = listed(numbered(130, "task"), provider="tu-zi") + listed(
+            numbered(70, "blind"), provider="apiyi"
+        )
         cli.write("m.yaml", f"{section}jobs:\n{jobs}")
 
         run = cli.start("run", "m.yaml")
-        until(lambda: p.counts()["billed"] >= 60 and p.counts()["in_flight"] >= 6)
+        # More in flight than one provider takes: some are at the other one.
+        until(lambda: p.counts()["billed"] >= 60 and p.counts()["in_flight"] >= 14, run)
         run.send_signal(signal.SIGKILL)
         cli.end(run, code=-signal.SIGKILL)
         killed = {job["id"]: job for job in cli.jobs("out/m")}
@@ -122,8 +125,11 @@ def test_kill_9_in_the_middle_of_200_jobs_costs_no_picture_twice(cli: Cli, provi
         assert "batchgen retry out/m --state held" in settled.stderr
         held = {job["id"] for job in cli.jobs("out/m", "--state", "held")}
         assert cli.states("out/m") == {"done": 200 - len(held), "held": len(held)}
-        blind = {name for name, job in killed.items() if job["state"] == "running" and _task(job) is None}
-        assert held == blind != set()
+        # Held is at most what was in flight and can't be asked for: no task seen, or nobody to ask.
+        running = {name for name, job in killed.items() if job["state"] == "running"}
+        assert (
+            set() < held <= {name for name in running if name[:5] == "blind" or _task(killed[name]) is None}
+        )
         cli.run("retry", "out/m", "--state", "held", code=0)
         cli.run("run", "m.yaml", code=0)
         counts = p.counts()
@@ -137,7 +143,7 @@ def test_kill_9_in_the_middle_of_200_jobs_costs_no_picture_twice(cli: Cli, provi
     assert len(counts["repeated_keys"]) <= len(held)
     for job in cli.jobs("out/m"):
         assert len(job["attempts"]) == (2 if job["id"] in held else 1), job
-        if (seen := _task(killed[job["id"]])) is not None:
+        if job["provider"] == "tu-zi" and (seen := _task(killed[job["id"]])) is not None:
             assert [one["task_id"] for one in job["attempts"]] == [seen]
             assert len(job["outputs"]) == 1
 
@@ -150,13 +156,13 @@ def _task(job: dict[str, list[dict[str, str | None]]]) -> str | None:
 def test_kill_9_of_a_run_with_the_embedded_simulator_leaves_a_batch_that_a_run_completes(cli: Cli) -> None:
     cli.write(
         "m.yaml",
-        "provider: apiyi\n"
-        "providers: {apiyi: {base_url: simulator, simulate: {latency: 0.1, image_side: 64}}}\n"
+        "provider: openai\n"
+        "providers: {openai: {base_url: simulator, simulate: {latency: 0.1, image_side: 64}}}\n"
         f"jobs:\n{listed(numbered(40))}",
     )
     run = cli.start("run", "m.yaml")
     ledger = cli.folder / "out/m/ledger.db"
-    until(lambda: ledger.exists() and run.poll() is None and _saved(cli) >= 8)
+    until(lambda: ledger.exists() and _saved(cli) >= 8, run)
     run.send_signal(signal.SIGKILL)
     cli.end(run, code=-signal.SIGKILL)
     cli.run("run", "m.yaml", code=0)
@@ -230,7 +236,8 @@ def test_with_resend_a_request_cut_without_a_task_is_sent_again_by_the_same_run(
 
 
 def test_a_reply_cut_after_its_task_id_costs_no_second_request(cli: Cli, provider: Simulated) -> None:
-    with provider("--fault", "cut_after_task_id=2x") as p:
+    # The tasks are finished at once: the pause before a task is asked a second time is five seconds.
+    with provider("--fault", "cut_after_task_id=2x", latency="0") as p:
         cli.write("m.yaml", f"provider: tu-zi\n{p.section('tu-zi')}jobs:\n{listed(numbered(5))}")
         cli.run("run", "m.yaml", code=0)
         counts = p.counts()

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from loopback import Answer, Loopback, Then, http
 from PIL import Image
 
 from batchgen.errors import BadImage, Blocked, DownloadFailed, JobError, LinkDead, NotThereYet, WorkspaceError
@@ -24,6 +23,7 @@ from batchgen.images.fetch import Fetcher, clean_leftovers, fetch
 from batchgen.images.spool import spool_inline
 from batchgen.model import Download
 from batchgen.transport import Transport
+from tests.integration.loopback import Answer, Loopback, Then, http
 
 NOW = 1_800_000_000.0
 INCOMING = "images/.incoming"

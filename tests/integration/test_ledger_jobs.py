@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ledger_builders import (
+
+from batchgen.errors import BadImage, BadRequest, DownloadFailed, Interrupted, NotSent, RateLimited
+from batchgen.events import RemoteImage
+from batchgen.ledger.records import ErrorRecord, Filter, JobRecord
+from batchgen.ledger.states import IllegalStep
+from batchgen.ledger.store import Ledger
+from batchgen.model import JobState, Outcome, OutputState
+from tests.integration.ledger_builders import (
     NOW,
     PROVIDER,
     claim,
@@ -21,13 +28,6 @@ from ledger_builders import (
     start,
     states,
 )
-
-from batchgen.errors import BadImage, BadRequest, DownloadFailed, Interrupted, NotSent, RateLimited
-from batchgen.events import RemoteImage
-from batchgen.ledger.records import ErrorRecord, Filter, JobRecord
-from batchgen.ledger.states import IllegalStep
-from batchgen.ledger.store import Ledger
-from batchgen.model import JobState, Outcome, OutputState
 
 
 async def one(ledger: Ledger, name: str) -> JobRecord:

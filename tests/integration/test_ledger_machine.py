@@ -8,7 +8,6 @@ import sqlite3
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from ledger_builders import NOW, PROVIDER, delivered, entry, file
 
 from batchgen.errors import BadImage, BadRequest, Interrupted, JobError, LinkDead
 from batchgen.ledger import claims, retrying, steps, sync
@@ -16,6 +15,7 @@ from batchgen.ledger.migrate import migrate
 from batchgen.ledger.records import Change, Ending, Filter
 from batchgen.ledger.rows import Params
 from batchgen.model import END_STATES, JobState, Outcome, OutputState
+from tests.integration.ledger_builders import NOW, PROVIDER, delivered, entry, file
 
 NAMES = ("a", "b", "c")
 CLAIM: Params = {"provider": PROVIDER, "now": NOW, "id": None}

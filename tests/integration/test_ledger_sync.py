@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ledger_builders import (
+
+from batchgen.errors import BadRequest, Interrupted, ManifestError
+from batchgen.ledger.records import Change, Difference, Filter
+from batchgen.ledger.store import Ledger
+from batchgen.model import Entry, Job, JobState, Outcome, OutputState
+from tests.integration.ledger_builders import (
     NOW,
     PROVIDER,
     claim,
@@ -22,11 +27,6 @@ from ledger_builders import (
     start,
     states,
 )
-
-from batchgen.errors import BadRequest, Interrupted, ManifestError
-from batchgen.ledger.records import Change, Difference, Filter
-from batchgen.ledger.store import Ledger
-from batchgen.model import Entry, Job, JobState, Outcome, OutputState
 
 
 async def test_a_job_comes_back_exactly_as_the_manifest_meant_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from batchgen.errors import ManifestError
 from batchgen.manifest.load import Manifest, open_manifest
-from batchgen.model import Entry, OnUnknown
+from batchgen.model import Entry, OnUnknown, OutputRules
 from batchgen.providers.profile import SIMULATED
 
 Writer: TypeAlias = Callable[[str, str | bytes], Path]
@@ -96,11 +96,12 @@ def test_scalars_are_taken_as_written_where_text_is_expected(write: Writer) -> N
 
 
 def test_settings_name_and_output_are_read(write: Writer) -> None:
-    text = "name: night\nsettings: {patience: 20m, on_unknown: resend, max_attempts: 2}\noutput: {a: 1}\n"
+    text = "name: night\nsettings: {patience: 20m, on_unknown: resend, max_attempts: 2}\n"
+    text += "output: {path: '{model}/{id}.{ext}', embed: yes}\n"
     manifest = open_manifest(write("a.yaml", text + HEAD + "jobs: [{prompt: x}]\n"))
     assert (manifest.name, manifest.settings.patience, manifest.settings.max_attempts) == ("night", 1200, 2)
     assert manifest.settings.on_unknown is OnUnknown.RESEND
-    assert manifest.output == {"a": 1}
+    assert manifest.output == OutputRules(path="{model}/{id}.{ext}", embed=True)
 
 
 def test_anchors_and_merge_keys_work(write: Writer) -> None:
@@ -246,7 +247,7 @@ JOB_MISTAKES = {
         "a.yaml:3:28: reference 'data:image/png;base64,…' holds broken base64"
     ],
     "- {prompt: x, provider: openai, model: gpt-imge-1}": [
-        "a.yaml:3:40: provider 'openai' has no model 'gpt-imge-1', did you mean 'gpt-image-1*'?"
+        "a.yaml:3:40: provider 'openai' has no model 'gpt-imge-1', did you mean 'gpt-image-1'?"
     ],
     "- {prompt: x, provider: openai-chat, model: flux-kontext-dev}": [
         "a.yaml:3:25: provider 'openai-chat' needs base_url"
@@ -396,7 +397,7 @@ def test_deep_nesting_is_refused_and_not_recursed_into(write: Writer, bracket: s
 def test_an_alias_bomb_is_refused(write: Writer) -> None:
     levels = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     levels += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    text = HEAD + "output:\n" + "".join(f"  {level}\n" for level in levels) + "jobs: [{prompt: x}]\n"
+    text = HEAD + "defaults:\n  meta:\n" + "".join(f"    {level}\n" for level in levels) + "jobs: [{prompt: x}]\n"
     assert "aliases stand for too many values" in _mistakes(write("a.yaml", text))[0]
 
 

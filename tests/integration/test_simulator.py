@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from simulated import (
+
+from batchgen.simulator.serve import simulate
+from batchgen.simulator.settings import SimulatorSettings
+from tests.integration.simulated import (
     CHAT,
     EDITS,
     GENERATIONS,
@@ -22,9 +25,6 @@ from simulated import (
     streamed,
     turn,
 )
-
-from batchgen.simulator.serve import simulate
-from batchgen.simulator.settings import SimulatorSettings
 
 
 async def test_tu_zi_streams_a_log_whose_second_fact_is_the_task_id() -> None:

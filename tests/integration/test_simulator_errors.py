@@ -10,7 +10,11 @@ from typing import Any
 
 import httpx2 as httpx
 import pytest
-from simulated import (
+
+from batchgen.simulator.faults import ANSWER, Chance
+from batchgen.simulator.serve import Simulator, simulate
+from batchgen.simulator.settings import SimulatorSettings
+from tests.integration.simulated import (
     CHAT,
     GENERATIONS,
     QUICK,
@@ -22,10 +26,6 @@ from simulated import (
     streamed,
     turn,
 )
-
-from batchgen.simulator.faults import ANSWER, Chance
-from batchgen.simulator.serve import Simulator, simulate
-from batchgen.simulator.settings import SimulatorSettings
 
 STATUSES = {
     200: "saturated_stream refusal_text refusal_log busy_text account_limit_text empty_content no_image_text "

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import httpx2 as httpx
 import pytest
-from simulated import (
+
+from batchgen.simulator.faults import Chance
+from batchgen.simulator.memory import Memory
+from batchgen.simulator.serve import simulate
+from batchgen.simulator.settings import SimulatorSettings
+from tests.integration.simulated import (
     CHAT,
     GENERATIONS,
     QUICK,
@@ -21,11 +26,6 @@ from simulated import (
     serving,
     turn,
 )
-
-from batchgen.simulator.faults import Chance
-from batchgen.simulator.memory import Memory
-from batchgen.simulator.serve import simulate
-from batchgen.simulator.settings import SimulatorSettings
 
 
 async def test_finished_tasks_come_in_four_shapes_without_a_key_and_lead_to_their_pictures() -> None:

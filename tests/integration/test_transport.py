@@ -14,11 +14,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from loopback import Answer, Loopback, Then, http
 
 from batchgen.codecs.base import Call, Part
 from batchgen.errors import BadKey, Interrupted, JobError, NotSent, UsageError
 from batchgen.transport import AFTER_SENDING, BEFORE_SENDING, Head, Transport, split_url, translate
+from tests.integration.loopback import Answer, Loopback, Then, http
 
 TIMEOUT = 20.0
 

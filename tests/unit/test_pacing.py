@@ -71,6 +71,12 @@ def test_probes_become_rarer_up_to_a_minute() -> None:
     assert waits == [2, 4, 8, 16, 32, 60, 60]
 
 
+def test_a_failure_of_a_request_sent_before_it_opened_makes_the_probes_no_rarer() -> None:
+    breaker = Breaker()
+    _fail(breaker, 64, NotSent("refused"))
+    assert breaker.ready_at(0.0) == Breaker.FIRST_PROBE
+
+
 def test_an_answer_about_the_job_itself_says_that_the_provider_is_up() -> None:
     breaker = Breaker()
     _fail(breaker, 4, ServerError("502"))

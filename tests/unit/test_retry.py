@@ -155,9 +155,10 @@ def _download(error: JobError, tries: int = 0, *, expires_at: float | None = NOW
     return decide_download(error, tries=tries, expires_at=expires_at, can_ask=can_ask, now=NOW, jitter=0.5)
 
 
-def test_a_broken_download_is_tried_again_and_then_given_up() -> None:
+def test_a_broken_download_is_tried_again_and_then_left_to_the_next_run() -> None:
     assert _download(errors.DownloadFailed("reset")).at > NOW
-    assert _download(errors.DownloadFailed("reset"), MOST_DOWNLOADS - 1).state is OutputState.BAD
+    last = _download(errors.DownloadFailed("reset"), MOST_DOWNLOADS - 1)
+    assert (last.state, last.at, last.ask_task) == (OutputState.REMOTE, None, False)
 
 
 def test_a_file_that_is_not_there_yet_is_waited_for_and_then_its_link_counts_as_dead() -> None:

@@ -147,3 +147,15 @@ def test_a_long_message_is_cut_to_one_line() -> None:
 def test_counts_leave_out_what_counts_nothing() -> None:
     assert counts({JobState.HELD: 1, JobState.DONE: 97}, JobState) == "97 done, 1 held"
     assert counts({}, JobState) == "none"
+
+
+def test_jobs_with_warnings_are_counted_in_one_line_with_the_command_that_lists_them() -> None:
+    unfinished = Unfinished()
+    unfinished.warned = 2
+    status = Status(
+        jobs={JobState.DONE: 2}, outputs={}, attempts=2, cost=0.0, next_expiry=None, expiring_within_24h=0
+    )
+    report = Report(exit_code=0, reason=None, status=status, run_seconds=1, requests=2, images=2)
+    last = closing("demo", report, unfinished, COMMANDS).splitlines()[-1]
+    assert last == "warnings 2 jobs with something to look at: batchgen jobs out/demo --warnings"
+    assert "warnings" not in text_of()

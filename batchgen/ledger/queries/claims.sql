@@ -53,20 +53,22 @@ WHERE a.outcome = 'open' ORDER BY a.id;
 
 -- name: due_outputs
 SELECT jobs.*, o.id AS output_id, o.position AS output_position, o.round AS output_round, o.url, o.alternatives, o.spool, o.expires_at,
-    o.tries AS output_tries, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id
+    o.tries AS output_tries, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id,
+    a.gen_id, a.request_id, a.finished_at
 FROM outputs AS o CROSS JOIN jobs ON jobs.key = o.job CROSS JOIN attempts AS a ON a.id = o.attempt
 WHERE o.state = 'remote' AND o.not_before IS NULL
 ORDER BY ifnull(o.expires_at, 1e18) LIMIT :limit;
 
 -- name: retried_outputs
 SELECT jobs.*, o.id AS output_id, o.position AS output_position, o.round AS output_round, o.url, o.alternatives, o.spool, o.expires_at,
-    o.tries AS output_tries, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id
+    o.tries AS output_tries, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id,
+    a.gen_id, a.request_id, a.finished_at
 FROM outputs AS o CROSS JOIN jobs ON jobs.key = o.job CROSS JOIN attempts AS a ON a.id = o.attempt
 WHERE o.state = 'remote' AND o.not_before IS NOT NULL AND o.not_before <= :now
 ORDER BY o.not_before LIMIT :limit;
 
--- name: any_due_output
-SELECT 1 FROM outputs WHERE state = 'remote' AND not_before IS NULL LIMIT 1;
+-- name: ready_output_ids
+SELECT id FROM outputs WHERE state = 'remote' AND not_before IS NULL LIMIT :limit;
 
 -- name: next_due_output
 SELECT not_before FROM outputs WHERE state = 'remote' AND not_before IS NOT NULL ORDER BY not_before LIMIT 1;

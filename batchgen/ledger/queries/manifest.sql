@@ -13,8 +13,8 @@ SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(:ids));
 INSERT INTO temp.seen (key) SELECT key FROM jobs WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: add_job
-INSERT INTO jobs (id, position, provider, providers, model, ratio, prompt, request, parent, wanted, fingerprint, warnings)
-VALUES (:id, :position, :provider, :providers, :model, :ratio, :prompt, :request, :parent, :wanted, :fingerprint, :warnings);
+INSERT INTO jobs (id, position, provider, providers, model, ratio, prompt, request, parent, wanted, fingerprint, warnings, apart)
+VALUES (:id, :position, :provider, :providers, :model, :ratio, :prompt, :request, :parent, :wanted, :fingerprint, :warnings, :apart);
 
 -- name: add_first_rounds
 INSERT INTO rounds (job, round, fingerprint, opened_at)
@@ -22,7 +22,7 @@ SELECT key, round, fingerprint, :at FROM jobs WHERE id IN (SELECT value FROM jso
 
 -- name: refresh_job
 UPDATE jobs SET listed = 1, position = :position, provider = :provider, providers = :providers, model = :model,
-    ratio = :ratio, prompt = :prompt, request = :request, parent = :parent, wanted = :wanted, warnings = :warnings
+    ratio = :ratio, prompt = :prompt, request = :request, parent = :parent, wanted = :wanted, warnings = :warnings, apart = :apart
 WHERE key = :key AND fingerprint = :fingerprint;
 
 -- name: unlist_unseen

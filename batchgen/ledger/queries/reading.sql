@@ -27,7 +27,13 @@ WHERE (position, key) > (:position, :key) AND listed = :listed
     AND (:provider IS NULL OR ifnull(served_by, provider) GLOB :provider)
     AND (:model IS NULL OR model GLOB :model)
     AND (:id IS NULL OR id GLOB :id)
+    AND (NOT :warned OR warnings <> '[]' OR EXISTS (SELECT 1 FROM outputs AS o
+            WHERE o.job = key AND o.round = jobs.round AND o.superseded = 0 AND o.warnings <> '[]'))
 ORDER BY position, key LIMIT :limit;
+
+-- name: warned_total
+SELECT count(*) FROM jobs WHERE listed = 1 AND (warnings <> '[]' OR key IN (
+    SELECT job FROM outputs AS o WHERE o.warnings <> '[]' AND o.counted = 1));
 
 -- name: attempts_of
 SELECT * FROM attempts WHERE job IN (SELECT value FROM json_each(:keys)) ORDER BY job, number;
@@ -45,8 +51,13 @@ WHERE listed = 1 AND state <> 'done' GROUP BY state, error_kind ORDER BY state, 
 SELECT o.id, o.path, o.sha256, o.bytes, j.id AS job FROM outputs AS o JOIN jobs AS j ON j.key = o.job
 WHERE o.id > :after AND o.state = 'saved' ORDER BY o.id LIMIT :limit;
 
+-- name: reply
+SELECT a.id AS attempt_id, a.provider AS attempt_provider, a.outcome, a.http_status, a.task_id, r.text, r.received_at, j.*
+FROM replies AS r JOIN attempts AS a ON a.id = r.attempt JOIN jobs AS j ON j.key = a.job
+WHERE r.attempt = :attempt;
+
 -- name: page_of_replies
-SELECT a.id AS attempt_id, a.provider AS attempt_provider, a.outcome, a.http_status, a.task_id, r.text, j.*
+SELECT a.id AS attempt_id, a.provider AS attempt_provider, a.outcome, a.http_status, a.task_id, r.text, r.received_at, j.*
 FROM replies AS r JOIN attempts AS a ON a.id = r.attempt JOIN jobs AS j ON j.key = a.job
 WHERE a.id > :after AND j.listed = 1 AND a.round = j.round
     AND (:states IS NULL OR j.state IN (SELECT value FROM json_each(:states)))

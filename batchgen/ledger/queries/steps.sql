@@ -79,12 +79,25 @@ SELECT sum(state = 'remote') AS remote, sum(state = 'saved') AS saved,
 FROM outputs WHERE job = :key AND round = :round AND superseded = 0;
 
 -- name: output
-SELECT id, job, round, superseded, state FROM outputs WHERE id = :output;
+SELECT id, job, round, position, superseded, state FROM outputs WHERE id = :output;
 
 -- name: output_saved
 UPDATE outputs SET state = 'saved', path = :path, sha256 = :sha256, bytes = :bytes, width = :width, height = :height,
-    format = :format, settled_at = :at, not_before = NULL, spool = NULL, error_kind = NULL, error_code = NULL, error_message = NULL
+    format = :format, came = :came, look = :look, warnings = :warnings, settled_at = :at, not_before = NULL, spool = NULL, error_kind = NULL, error_code = NULL, error_message = NULL
 WHERE id = :output AND state = 'remote';
+
+-- name: same_bytes
+SELECT j.id AS job, o.position FROM outputs AS o JOIN jobs AS j ON j.key = o.job
+WHERE o.came = :came AND o.id <> :output ORDER BY o.id LIMIT 1;
+
+-- name: like_looks
+SELECT o.look, j.id AS job, o.position FROM outputs AS o JOIN jobs AS j ON j.key = o.job
+WHERE o.id <> :output AND o.id IN (
+    SELECT id FROM outputs WHERE look IS NOT NULL AND look & 65535 = :look & 65535
+    UNION SELECT id FROM outputs WHERE look IS NOT NULL AND look >> 16 & 65535 = :look >> 16 & 65535
+    UNION SELECT id FROM outputs WHERE look IS NOT NULL AND look >> 32 & 65535 = :look >> 32 & 65535
+    UNION SELECT id FROM outputs WHERE look IS NOT NULL AND look >> 48 & 65535 = :look >> 48 & 65535)
+ORDER BY o.id;
 
 -- name: output_failed
 UPDATE outputs SET state = :state, settled_at = :at, tries = tries + 1, not_before = :not_before,

@@ -1,0 +1,111 @@
+"""A file that is whole and durable becomes an output: decoded, told about, and given its place.
+
+It stays aside until everything is known that its name needs; never overwrites other bytes, never
+leaves the workspace. Everything here blocks and decodes: call it in a thread, behind `decoders()`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from batchgen.errors import BadImage, Blocked, LinkDead
+from batchgen.events import Saved
+from batchgen.images.embed import NotEmbedded
+from batchgen.images.inspect import EXTENSIONS, HEAD_BYTES, ImageFacts, extension, inspect
+from batchgen.images.looks import difference_hash
+from batchgen.images.naming import by_content, settled
+from batchgen.images.provenance import embed, write_sidecar
+from batchgen.images.verdicts import expired
+from batchgen.model import Download
+from batchgen.storage.local import digest_of, disk, inside, places, publish_new, remove
+
+
+def settle(workspace: Path, aside: Path, work: Download, sha256: str) -> Saved:
+    """Give the file at `aside` its place. Raises `BadImage`, `LinkDead`, `Blocked`, `WorkspaceError`."""
+    with disk():
+        facts = _facts(aside)
+        told, came = aside, None
+        warnings: tuple[str, ...] = ()
+        look = difference_hash(aside) if work.rules.near_duplicates else None
+        if work.rules.embed:
+            try:
+                told, digest = embed(aside, facts, work.about)
+                came, sha256 = sha256, digest
+            except NotEmbedded as error:
+                warnings = (f"nothing is embedded: {error}",)
+        path = publish_new(told, _place(workspace, work, sha256, extension(facts.format)), sha256)
+        if told != aside:
+            remove(aside)
+        saved = _saved(workspace, path, facts, sha256)
+        saved = dataclasses.replace(saved, came=came, look=look, warnings=warnings)
+        if work.rules.sidecar:
+            write_sidecar(workspace, saved, work.about)
+        return saved
+
+
+def settle_spool(workspace: Path, work: Download) -> Saved:
+    """Give the spooled image of `work` its place, also when an earlier run did so and died."""
+    path = inside(workspace, work.spool or "")
+    if path is None:
+        raise Blocked("the spooled image lies outside the workspace")
+    with disk():
+        if path.exists():
+            return settle(workspace, path, work, digest_of(path).hexdigest())
+        saved = _settled_before(workspace, work)
+        if work.rules.sidecar:
+            write_sidecar(workspace, saved, work.about)
+        return saved
+
+
+def _settled_before(workspace: Path, work: Download) -> Saved:
+    """The file of a run that died between the rename and the ledger: the last one of that name."""
+    found = sorted(_candidates(workspace, work), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in found:
+        sha256 = digest_of(path).hexdigest()
+        place = _place(workspace, work, sha256, path.suffix[1:])
+        if not by_content(work.target) or (path.parent == place.parent and path.name.startswith(place.stem)):
+            return _saved(workspace, path, inspect(path), sha256)
+    raise LinkDead("the inline image is no longer in the workspace")
+
+
+def _candidates(workspace: Path, work: Download) -> Iterator[Path]:
+    """Files that have the name of `work`; where their bytes make the name, all that may have it."""
+    if by_content(work.target):
+        every = (workspace.resolve() / "images").rglob("[!.]*")
+        yield from (path for path in every if path.suffix[1:] in EXTENSIONS and path.is_file())
+        return
+    for ending in EXTENSIONS:
+        for place in places(_place(workspace, work, "", ending)):
+            if not place.is_file():
+                break
+            yield place
+
+
+def _place(workspace: Path, work: Download, sha256: str, ending: str) -> Path:
+    place = inside(workspace, settled(work.target, sha256, ending))
+    if place is None:
+        raise Blocked("the place of the file lies outside the workspace")
+    return place
+
+
+def _facts(aside: Path) -> ImageFacts:
+    try:
+        return inspect(aside)
+    except BadImage:
+        with aside.open("rb") as file:
+            if expired(file.read(HEAD_BYTES)):
+                raise LinkDead("the link is dead: its host says so, with status 200") from None
+        raise
+
+
+def _saved(workspace: Path, path: Path, facts: ImageFacts, sha256: str) -> Saved:
+    return Saved(
+        path=path.relative_to(workspace.resolve()).as_posix(),
+        sha256=sha256,
+        bytes=path.stat().st_size,
+        width=facts.width,
+        height=facts.height,
+        format=facts.format,
+    )

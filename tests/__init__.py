@@ -1,0 +1,1 @@
+"""The tests: unit (pure), integration (real SQLite, real loopback server), acceptance (the command line)."""

@@ -1,0 +1,1 @@
+"""The command line as a process: run it, signal it, kill it, resume it."""

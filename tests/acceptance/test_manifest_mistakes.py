@@ -1,0 +1,154 @@
+"""Bad input, as users make it: one clear line for each mistake, exit code 2, and nothing made or sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.conftest import ROOT, Cli
+
+HEAD = "provider: simulator\n"
+
+
+def _lines(cli: Cli, manifest: str, *words: str) -> list[str]:
+    """What `run` says about a manifest with mistakes."""
+    said = cli.run("run", manifest, *words, code=2).stderr
+    assert not (cli.folder / "out").exists()
+    return said.splitlines()
+
+
+def test_a_missing_file_is_one_line(cli: Cli) -> None:
+    assert _lines(cli, "nowhere.yaml") == ["nowhere.yaml: no such file"]
+
+
+def test_a_folder_is_no_manifest(cli: Cli) -> None:
+    (cli.folder / "pictures").mkdir()
+    assert _lines(cli, "pictures") == ["pictures: is a folder, not a manifest"]
+
+
+def test_a_missing_job_file_is_named_where_the_manifest_names_it(cli: Cli) -> None:
+    cli.write("m.yaml", f"{HEAD}jobs: rows.csv\n")
+    assert _lines(cli, "m.yaml") == ["m.yaml:2:7: rows.csv: no such file"]
+
+
+def test_an_unknown_model_of_a_strict_provider_is_named_with_a_suggestion(cli: Cli) -> None:
+    cli.write("m.yaml", "provider: openai\njobs:\n  - {id: cat, prompt: a cat, model: gpt-imag-1}\n")
+    (line,) = _lines(cli, "m.yaml")
+    assert line == "m.yaml:3:37: provider 'openai' has no model 'gpt-imag-1', did you mean 'gpt-image-1'?"
+
+
+@pytest.mark.parametrize("ratio", ["16x9", "wide", "0:1", "1:0", "'-1:2'", "'1:2:3'"])
+def test_a_ratio_that_is_none_is_named_with_its_place(cli: Cli, ratio: str) -> None:
+    cli.write("m.yaml", f"{HEAD}jobs:\n  - id: cat\n    prompt: a cat\n    ratio: {ratio}\n")
+    (line,) = _lines(cli, "m.yaml")
+    bare = ratio.strip("'")
+    assert line == f"m.yaml:5:12: ratio '{bare}' is not W:H"
+
+
+def test_a_ratio_in_a_table_is_named_with_the_line_of_its_row(cli: Cli) -> None:
+    cli.write("rows.csv", 'prompt,ratio\n"a cat\nasleep",1:1\na boat,16x9\n')
+    cli.write("m.yaml", f"{HEAD}jobs: rows.csv\n")
+    (line,) = _lines(cli, "m.yaml")
+    assert line.startswith("rows.csv:4: ratio '16x9' is not W:H")
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("notes.txt", "is not an image"),
+        ("gone.png", "no such file"),
+        ("torn.png", "is a damaged image"),
+        (".", "is a folder"),
+    ],
+)
+def test_a_reference_that_is_no_image_is_named_before_anything_is_sent(
+    cli: Cli, file: str, says: str
+) -> None:
+    cli.write("notes.txt", "not a picture")
+    whole = (ROOT / "jobs/assets/lighthouse.png").read_bytes()
+    (cli.folder / "torn.png").write_bytes(whole[:-100])
+    cli.write("m.yaml", f"{HEAD}jobs:\n  - {{id: cat, prompt: a cat, references: ['{file}']}}\n")
+    (line,) = _lines(cli, "m.yaml")
+    assert line.startswith("m.yaml:3:")
+    assert f"'{file}'" in line
+    assert says in line
+
+
+def test_a_mask_must_be_a_png(cli: Cli) -> None:
+    (cli.folder / "cat.jpg").write_bytes((ROOT / "jobs/assets/cat.jpg").read_bytes())
+    cli.write(
+        "m.yaml", f"{HEAD}jobs:\n  - {{id: cat, prompt: a cat, references: [cat.jpg], mask: cat.jpg}}\n"
+    )
+    assert any("mask 'cat.jpg' is not a PNG" in line for line in _lines(cli, "m.yaml"))
+
+
+def test_a_csv_with_a_wrong_column_says_which_and_what_was_meant(cli: Cli) -> None:
+    cli.write("rows.csv", "prompt,raito\na cat,1:1\na boat,1:1\n")
+    cli.write("m.yaml", f"{HEAD}jobs: rows.csv\n")
+    (line,) = _lines(cli, "m.yaml")
+    assert line.startswith("rows.csv:1: ")
+    assert "'raito'" in line
+    assert "did you mean 'ratio'?" in line
+
+
+def test_a_columns_mapping_to_a_column_that_is_not_there_is_named(cli: Cli) -> None:
+    cli.write("rows.csv", "Text,Shape\na cat,1:1\n")
+    cli.write("m.yaml", f"{HEAD}jobs: rows.csv\ncolumns: {{prompt: Prompt, ratio: Shape}}\n")
+    (line,) = _lines(cli, "m.yaml")
+    assert line.startswith("m.yaml:3:")
+    assert "'Prompt'" in line
+
+
+def test_a_csv_without_a_prompt_column_is_told_once_and_not_for_every_row(cli: Cli) -> None:
+    cli.write("rows.csv", "ratio\n1:1\n3:2\n")
+    assert _lines(cli, "rows.csv", "--provider", "simulator") == ["rows.csv:1: no column 'prompt'"]
+
+
+def test_an_id_that_comes_twice_is_named_with_both_places(cli: Cli) -> None:
+    cli.write("m.yaml", f"{HEAD}jobs:\n  - {{id: cat, prompt: a}}\n  - {{id: cat, prompt: b}}\n")
+    (line,) = _lines(cli, "m.yaml")
+    assert line.startswith("m.yaml:4:")
+    assert "'cat'" in line
+    assert "3" in line
+
+
+def test_every_mistake_is_told_at_once_in_the_order_of_the_file(cli: Cli) -> None:
+    cli.write(
+        "m.yaml",
+        "provder: simulator\n"
+        "settings: {max_attempts: many}\n"
+        "defaults: {raito: 1:1}\n"
+        "jobs:\n"
+        "  - {id: a, promt: x}\n"
+        "  - {id: b, prompt: y, n: 0}\n"
+        "  - {id: c, prompt: z, references: [gone.png]}\n",
+    )
+    lines = _lines(cli, "m.yaml")
+    assert cli.run("plan", "m.yaml", code=2).stderr.splitlines() == lines
+    places = [int(line.split(":")[1]) for line in lines]
+    assert places == sorted(places)
+    assert {1, 2, 3, 5, 6, 7} <= set(places)
+    assert "did you mean 'provider'?" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "jobs: []\n", "provider: simulator\n", "just words\n", "jobs: {a: b}\n", "jobs: [\n", "\t- a\n"],
+)
+def test_a_file_that_holds_no_jobs_is_one_line(cli: Cli, text: str) -> None:
+    cli.write("m.yaml", text)
+    (line,) = _lines(cli, "m.yaml")
+    assert line.startswith("m.yaml:")
+
+
+def test_a_file_of_another_encoding_is_named_as_such(cli: Cli) -> None:
+    (cli.folder / "m.yaml").write_bytes("provider: simulator\njobs:\n  - prompt: Käse\n".encode("latin-1"))
+    assert _lines(cli, "m.yaml") == ["m.yaml:3: not UTF-8 text"]
+
+
+def test_a_key_written_into_a_manifest_is_refused_and_not_repeated(cli: Cli) -> None:
+    cli.write(
+        "m.yaml", f"{HEAD}providers: {{tu-zi: {{api_key: sk-very-secret}}}}\njobs: [{{prompt: a cat}}]\n"
+    )
+    (line,) = _lines(cli, "m.yaml")
+    assert "api_key_env" in line
+    assert "sk-very-secret" not in line

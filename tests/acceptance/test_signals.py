@@ -1,0 +1,112 @@
+"""Ctrl-C once and twice, SIGTERM, and two runs over one workspace, as real signals to real processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.acceptance.conftest import Cli, Simulated, listed, numbered, until
+
+AT_ONCE = 4
+
+
+def _stopping(process: subprocess.Popen[str]) -> str:
+    """Read what the run says until it has taken notice of the signal; returns that line."""
+    assert process.stderr is not None
+    return next(line for line in process.stderr if line.startswith("stopping"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_one_signal_lets_what_is_in_flight_finish_and_a_run_continues(
+    cli: Cli, provider: Simulated, number: signal.Signals
+) -> None:
+    with provider(latency="500ms") as p:
+        section = p.section("apiyi", extra=f"limits: {{concurrency: {AT_ONCE}}}")
+        cli.write("m.yaml", f"provider: apiyi\n{section}jobs:\n{listed(numbered(12))}")
+        run = cli.start("run", "m.yaml")
+        until(lambda: p.counts()["in_flight"] == AT_ONCE, run)
+        run.send_signal(number)
+        assert "press Ctrl-C again to abort now" in _stopping(run)
+        stopped = cli.end(run, code=130)
+        assert "batchgen run m.yaml" in stopped.stderr
+
+        assert p.counts()["in_flight"] == 0
+        states = cli.states("out/m")
+        assert set(states) == {"done", "pending"}
+        assert states["done"] == p.posts < 12
+        outcomes = cli.ask("out/m", "SELECT DISTINCT outcome FROM attempts")
+        assert outcomes == [("succeeded",)]
+
+        cli.run("run", "m.yaml", code=0)
+        assert p.posts == 12
+    assert cli.states("out/m") == {"done": 12}
+    cli.run("verify", "out/m", code=0)
+
+
+def test_a_second_signal_leaves_at_once_and_what_was_in_flight_is_held(cli: Cli, provider: Simulated) -> None:
+    with provider("--fault", "stall_before_headers") as p:
+        section = p.section("apiyi", extra=f"limits: {{concurrency: {AT_ONCE}}}")
+        cli.write("m.yaml", f"provider: apiyi\n{section}jobs:\n{listed(numbered(8))}")
+        run = cli.start("run", "m.yaml")
+        until(lambda: p.counts()["in_flight"] == AT_ONCE, run)
+        run.send_signal(signal.SIGINT)
+        _stopping(run)
+        began = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        cli.end(run, code=130)
+        assert time.monotonic() - began < 10  # the stalled replies would have taken minutes
+
+        jobs = cli.jobs("out/m")
+        assert [job["state"] for job in jobs] == ["held"] * AT_ONCE + ["pending"] * 4
+        for job in jobs[:AT_ONCE]:
+            assert [one["outcome"] for one in job["attempts"]] == ["unknown"]
+            assert job["error"]["kind"] == "interrupted"
+        assert p.posts == AT_ONCE
+
+
+def test_after_a_second_signal_a_named_task_is_asked_for_and_not_sent_again(
+    cli: Cli, provider: Simulated
+) -> None:
+    with provider(latency="1500ms") as p:
+        section = p.section("tu-zi", extra=f"limits: {{concurrency: {AT_ONCE}}}")
+        cli.write("m.yaml", f"provider: tu-zi\n{section}jobs:\n{listed(numbered(AT_ONCE))}")
+        run = cli.start("run", "m.yaml")
+        ledger = cli.folder / "out/m/ledger.db"
+        until(lambda: ledger.exists() and p.counts()["in_flight"] == AT_ONCE, run)
+        until(lambda: cli.ask("out/m", "SELECT count(task_id) FROM attempts") == [(AT_ONCE,)], run)
+        run.send_signal(signal.SIGINT)
+        _stopping(run)
+        run.send_signal(signal.SIGINT)
+        cli.end(run, code=130)
+        jobs = cli.jobs("out/m")
+        assert {job["state"] for job in jobs} == {"running"}
+        tasks = [job["attempts"][0]["task_id"] for job in jobs]
+
+        until(lambda: all("<h1>succeeded" in p.task(task) for task in tasks))
+        cli.run("run", "m.yaml", code=0)
+        assert p.posts == AT_ONCE
+    assert [job["attempts"][0]["task_id"] for job in cli.jobs("out/m")] == tasks
+    assert cli.states("out/m") == {"done": AT_ONCE}
+
+
+@pytest.mark.parametrize(
+    "words", [("run", "m.yaml"), ("fetch", "out/m"), ("retry", "out/m")], ids=lambda w: w[0]
+)
+def test_a_workspace_in_use_by_a_run_is_left_alone_at_once(
+    cli: Cli, provider: Simulated, words: tuple[str, ...]
+) -> None:
+    with provider("--fault", "stall_before_headers") as p:
+        cli.write("m.yaml", f"provider: apiyi\n{p.section('apiyi')}jobs:\n{listed(numbered(2))}")
+        first = cli.start("run", "m.yaml")
+        until(lambda: p.counts()["in_flight"] == 2, first)
+        second = cli.run(*words, code=4)
+        last = second.stderr.splitlines()[-1]
+        assert last.startswith(f"workspace out/m is in use by another run (pid {first.pid}, since ")
+        # Whoever only reads may read meanwhile.
+        status = cli.json("status", "out/m")
+        assert status["jobs"]["running"] == 2
+        assert status["providers"]["apiyi"]["in_flight"] == 2
+        assert p.posts == 2

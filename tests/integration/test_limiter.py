@@ -1,0 +1,93 @@
+"""The gate before a provider: places, the rate, the breaker and parking. The clock is the test's own."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+
+from batchgen.errors import BadKey, ServerError
+from batchgen.limiter import Gate
+from batchgen.pacing import Breaker
+from batchgen.providers.profile import Limits
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def never() -> bool:
+    return False
+
+
+async def test_a_full_gate_lets_the_next_one_in_when_somebody_leaves() -> None:
+    gate = Gate(Limits(concurrency=1), concurrency=None, now=Clock())
+    assert await gate.enter(1, never)
+    entered = []
+    async with anyio.create_task_group() as group:
+
+        async def second() -> None:
+            entered.append(await gate.enter(1, never))
+
+        group.start_soon(second)
+        await anyio.lowlevel.checkpoint()
+        assert entered == []
+        gate.leave()
+    assert entered == [True]
+    assert gate.in_flight == 1
+
+
+async def test_the_runs_own_concurrency_wins_over_the_profiles() -> None:
+    assert Gate(Limits(concurrency=8), concurrency=3, now=Clock()).limit == 3
+
+
+async def test_a_parked_gate_lets_nobody_in_and_says_why() -> None:
+    gate = Gate(Limits(), concurrency=None, now=Clock())
+    gate.park(BadKey("the key is wrong"))
+    assert not await gate.enter(1, never)
+    assert gate.status(None, 0.0).reason == "stopped: the key is wrong"
+
+
+async def test_a_gate_that_closes_meanwhile_turns_the_waiting_away() -> None:
+    gate = Gate(Limits(concurrency=1), concurrency=None, now=Clock())
+    assert await gate.enter(1, never)
+    closed: list[bool] = []
+    answers = []
+    async with anyio.create_task_group() as group:
+
+        async def waiting() -> None:
+            answers.append(await gate.enter(1, lambda: bool(closed)))
+
+        group.start_soon(waiting)
+        await anyio.lowlevel.checkpoint()
+        closed.append(True)
+        gate.bell.ring()
+    assert answers == [False]
+
+
+async def test_an_open_breaker_lets_one_probe_through_at_a_time() -> None:
+    clock = Clock()
+    gate = Gate(Limits(concurrency=8), concurrency=None, now=clock)
+    for _ in range(Breaker.THRESHOLD):
+        gate.breaker.failed(ServerError("502"), clock.time)
+    clock.time += Breaker.FIRST_PROBE
+    assert await gate.enter(1, never)
+    assert gate._ready_at(clock.time) == math.inf
+    gate.breaker.succeeded()
+    assert await gate.enter(1, never)
+    assert gate.in_flight == 2
+
+
+async def test_status_says_what_the_provider_waits_for() -> None:
+    clock = Clock()
+    gate = Gate(Limits(), concurrency=None, now=clock)
+    assert gate.status(None, clock.time).reason is None
+    assert gate.status(clock.time + 60, clock.time).reason == "retry"
+    for _ in range(Breaker.THRESHOLD):
+        gate.breaker.failed(ServerError("bad gateway"), clock.time)
+    status = gate.status(None, clock.time)
+    assert (status.reason, status.waiting_until) == ("down: bad gateway", clock.time + Breaker.FIRST_PROBE)
