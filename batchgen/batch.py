@@ -75,6 +75,7 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
         await ledger.sync(stored(manifest.entries(), options.workspace))
         profiles = manifest.profiles
         keys = await _keys(ledger, profiles, options.keys)
+        await ledger.note("manifest", manifest.path.name)
         await ledger.note("profiles", dump_profiles(profiles))
         await ledger.note("settings", json.dumps(dataclasses.asdict(settings)))
         await ledger.note("output", json.dumps(dataclasses.asdict(manifest.output)))
@@ -134,6 +135,9 @@ async def fetch_until_done(
 
 async def _run(runner: Runner, context: Context, workspace: Path) -> str | None:
     clean_leftovers(workspace)
+    async for file in context.ledger.reader.files():
+        if file.current and not (workspace / file.path).exists():
+            await context.ledger.lost(file.output_id)
     status = await context.ledger.status()
     context.sink.started(sum(status.jobs.values()), status)
     return await runner.run()

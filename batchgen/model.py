@@ -49,7 +49,8 @@ STEPS: Mapping[JobState, frozenset[JobState]] = {
     _S.GENERATED: frozenset({_S.DONE, _S.EXPIRED, _S.FAILED}),
     _S.DONE: frozenset({_S.PENDING, _S.GENERATED}),
     _S.FAILED: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
-    _S.REFUSED: frozenset({_S.PENDING}),
+    # Back from an end with images: a kept reply read again, or a fresh link.
+    _S.REFUSED: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
     _S.HELD: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
     _S.EXPIRED: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
     _S.CANCELLED: frozenset({_S.PENDING}),

@@ -57,6 +57,11 @@ class Planner:
         self._unpriced: set[str] = set()
         self._warnings = Counter[str]()
         self._providers: dict[str, None] = {}
+        self._general: list[str] = []
+
+    def warn(self, text: str) -> None:
+        """Say something about the whole batch."""
+        self._general.append(text)
 
     def add(self, standing: Standing) -> None:
         """Count one job of the manifest."""
@@ -83,6 +88,7 @@ class Planner:
             unpriced_models=tuple(sorted(self._unpriced)),
             seconds=self._seconds(),
             warnings=(
+                *self._general,
                 *self._job_warnings(),
                 *self._link_warnings(),
                 *missing_keys(self._profiles, self._providers, key_variables),

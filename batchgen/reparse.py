@@ -21,7 +21,7 @@ from batchgen.providers.stored import load_profiles
 
 log = logging.getLogger(__name__)
 
-MENDABLE = frozenset({JobState.RUNNING, JobState.FAILED, JobState.HELD})
+MENDABLE = frozenset({JobState.RUNNING, JobState.FAILED, JobState.HELD, JobState.REFUSED})
 """States of jobs that an image found in a kept reply may bring to `generated`."""
 
 

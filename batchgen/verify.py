@@ -52,7 +52,8 @@ async def compare_files(workspace: Path, saved: AsyncIterable[SavedFile]) -> Com
         known[file.path] = file.sha256
         digest = await anyio.to_thread.run_sync(_size_and_hash, workspace / file.path)
         if digest is None:
-            missing.append(file.path)
+            if file.current:  # what an earlier wording brought may be thrown away
+                missing.append(file.path)
         elif digest != (file.bytes, file.sha256):
             changed.append(file.path)
     strangers = []

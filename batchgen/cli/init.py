@@ -47,16 +47,11 @@ jobs:
     prompt: A ginger cat asleep on a stack of books, soft light
     n: 2              # two images of the same job
 
-  # meta is carried along to exports, and fills {name} in the prompt.
+  # meta is yours: it is carried along to the ledger and the exports.
   - id: poster
-    prompt: A minimal travel poster for {city}
+    prompt: A minimal travel poster for Lisbon
     ratio: 2:3
     meta: {city: Lisbon}
-
-  # Edit the image of another job.
-  # - id: lighthouse-night
-  #   after: lighthouse
-  #   prompt: The same scene at night, the lamp lit
 """
 
 

@@ -30,6 +30,12 @@ async def make_plan(manifest: Manifest, workspace: Path, concurrency: int | None
     if (workspace / LEDGER).exists():
         async with Reader.open(workspace) as reader:
             listed = sum((await reader.status(time.time())).jobs.values())
+            made_by = await reader.note("manifest")
+            if made_by is not None and made_by != manifest.path.name:
+                planner.warn(
+                    f"{workspace} was made by {made_by}: its jobs that {manifest.path.name} does not list are "
+                    "set aside; --workspace DIR keeps two manifests apart"
+                )
             async for standing in reader.standings(manifest.entries()):
                 planner.add(standing)
     else:

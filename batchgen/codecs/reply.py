@@ -288,7 +288,8 @@ class ReplyDecoder:
     def _unexplained(self, reading: Reading) -> JobError:
         harvest, task = self._harvest, self.task_id
         said = tidy(reading.reason or reading.said)
-        if task is not None and not reading.failed:
+        # "We will tell you when it is ready" with a task named: the task is queued, not lost.
+        if task is not None and (not reading.failed or reading.leaf is Saturated):
             return Unfinished(f"no image yet; the provider's task is {task}", status=200)
         if self._body is not None and not harvest.known:
             return self._unknown_body()

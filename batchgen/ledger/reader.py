@@ -126,7 +126,7 @@ class Reader:
     async def files(self) -> AsyncIterator[SavedFile]:
         """Every saved file of every round, of all jobs."""
         async for row in self._pages("page_of_files", {}, "id"):
-            yield SavedFile(row["path"], row["sha256"], row["bytes"], row["job"])
+            yield SavedFile(row["path"], row["sha256"], row["bytes"], row["job"], row["id"], bool(row["current"]))
 
     async def replies(self, filter: Filter) -> AsyncIterator[SavedReply]:
         """The kept replies of the jobs that fit, in their current round, oldest attempt first."""

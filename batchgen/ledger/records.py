@@ -251,6 +251,9 @@ class SavedFile:
     sha256: str
     bytes: int
     job_id: str
+    output_id: int = 0
+    current: bool = True
+    """False: of an earlier wording of the job, or replaced since"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

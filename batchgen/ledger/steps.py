@@ -169,6 +169,17 @@ def output_failed(db: sqlite3.Connection, output_id: int, error: JobError, param
     return _after_download(db, output_id)
 
 
+def lost(db: sqlite3.Connection, output_id: int) -> bool:
+    """A saved file is gone from the disk: fetch it again from its link. False when it has none."""
+    if db.execute(SQL["output_lost"], {"output": output_id}).rowcount != 1:
+        return False
+    output = db.execute(SQL["output"], {"output": output_id}).fetchone()
+    job = _job(db, output["job"])
+    if job["state"] == JobState.DONE and output["round"] == job["round"] and not output["superseded"]:
+        _move(db, job, JobState.GENERATED)
+    return True
+
+
 def fresh_links(db: sqlite3.Connection, attempt_id: int, images: Sequence[RemoteImage]) -> bool:
     """New links for the unsaved outputs of an attempt, in order; whether any was renewed."""
     attempt = _attempt(db, attempt_id)

@@ -183,6 +183,10 @@ class Ledger:
         params: Params = {"state": state, "not_before": not_before, "at": at}
         return await self._write(lambda db: steps.output_failed(db, output_id, error, params))
 
+    async def lost(self, output_id: int) -> bool:
+        """A saved file is gone from the disk: its output is `remote` again, unless it came without a link."""
+        return await self._write(lambda db: steps.lost(db, output_id))
+
     async def fresh_links(self, attempt_id: int, images: Sequence[RemoteImage]) -> bool:
         """Give the unsaved outputs of an attempt, in order, the links that its task now names.
 

@@ -98,11 +98,12 @@ def _image_problem(stream: BinaryIO, mask: bool) -> str | None:
 
     try:
         with warnings.catch_warnings():
-            # A large picture is no mistake here; only its header is read.
+            # A large picture is no mistake here.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(stream) as image:
                 form = image.format
-                image.verify()
+                # Only decoding to the last pixel finds a JPEG whose end is missing.
+                image.load()
     except Image.DecompressionBombError:
         return "has too many pixels"
     except UnidentifiedImageError:

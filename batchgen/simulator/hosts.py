@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from batchgen.simulator.links import DAY, Scheme
 from batchgen.simulator.memory import File
-from batchgen.simulator.pictures import Picture
+from batchgen.simulator.picture import Picture
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 

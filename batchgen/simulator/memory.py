@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from batchgen.model import Json
 from batchgen.simulator.links import Scheme
-from batchgen.simulator.pictures import Picture
+from batchgen.simulator.picture import Picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from random import Random
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from batchgen.simulator import lettering
-from batchgen.simulator.pictures import Picture
+from batchgen.simulator.picture import Picture
 
 _SMALL = 320
 """longer side of a kept reference, pixels"""

@@ -15,7 +15,8 @@ from batchgen.simulator.faults import FILE, TASK
 from batchgen.simulator.hosts import HOSTS, Filing, files_at, new_id
 from batchgen.simulator.links import signed
 from batchgen.simulator.memory import File, Generation, Memory
-from batchgen.simulator.pictures import Gallery, Picture, variants
+from batchgen.simulator.picture import Picture
+from batchgen.simulator.pictures import Gallery, variants
 from batchgen.simulator.settings import SimulatorSettings
 from batchgen.simulator.wanted import Unreadable, Wanted
 

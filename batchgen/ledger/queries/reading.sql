@@ -48,7 +48,8 @@ SELECT state, error_kind, count(*) AS n, min(error_message) AS example FROM jobs
 WHERE listed = 1 AND state <> 'done' GROUP BY state, error_kind ORDER BY state, n DESC;
 
 -- name: page_of_files
-SELECT o.id, o.path, o.sha256, o.bytes, j.id AS job FROM outputs AS o JOIN jobs AS j ON j.key = o.job
+SELECT o.id, o.path, o.sha256, o.bytes, j.id AS job, (o.round = j.round AND NOT o.superseded) AS current
+FROM outputs AS o JOIN jobs AS j ON j.key = o.job
 WHERE o.id > :after AND o.state = 'saved' ORDER BY o.id LIMIT :limit;
 
 -- name: reply

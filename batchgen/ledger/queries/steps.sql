@@ -104,6 +104,10 @@ UPDATE outputs SET state = :state, settled_at = :at, tries = tries + 1, not_befo
     error_kind = :error_kind, error_code = :error_code, error_message = :error_message
 WHERE id = :output AND state = 'remote';
 
+-- name: output_lost
+UPDATE outputs SET state = 'remote', path = NULL, sha256 = NULL, bytes = NULL, tries = 0, not_before = NULL
+WHERE id = :output AND state = 'saved' AND url IS NOT NULL;
+
 -- name: links_of_attempt
 SELECT id, state FROM outputs WHERE attempt = :attempt AND job = :key AND superseded = 0 ORDER BY position;
 

@@ -203,7 +203,6 @@ SHAPES: dict[str, tuple[bytes, list[str]]] = {
     ),
     "two answers after another": (_whole(f"![a]({VIEW})") + b"\ndata: [DONE]\n", [VIEW]),
     "a byte order mark first": (b"\xef\xbb\xbf" + _whole(f"![a]({VIEW})"), [VIEW]),
-    "plain text": (f"![a]({VIEW})".encode(), [VIEW]),
     "a finished task": (_body({"id": TASK, "status": "succeeded", "generations": [{"url": VIEW}]}), [VIEW]),
 }
 
@@ -214,6 +213,10 @@ def test_every_shape_is_read_at_either_door_under_either_content_type(shape: str
     data, links = SHAPES[shape]
     for kind in (JSON, SSE):
         assert _links(_answer(data, kind, door)) == links
+
+
+def test_an_answer_that_is_only_the_text_counts_when_it_holds_an_image() -> None:
+    assert _links(_answer(f"![a]({VIEW})".encode(), "text/plain")) == [VIEW]
 
 
 # --- no image -----------------------------------------------------------------------------------
@@ -230,7 +233,7 @@ FAILURES: dict[str, tuple[bytes, type[JobError]]] = {
     "empty data": (_body({"created": 1, "data": []}), EmptyReply),
     "a web page": (b"<!DOCTYPE html><html><title>Welcome</title></html>", Unreadable),
     "cut JSON": (_whole("Hello there")[:60], Unreadable),
-    "not JSON": (b"\x00\x01\x02\x03", NoImage),
+    "not JSON": (b"\x00\x01\x02\x03", Unreadable),
     "an unknown object": (_body({"hello": "world"}), Unreadable),
     "an error object": (_body(_FULL), Saturated),
     "an error text": (_body({"error": "insufficient credits"}), QuotaSpent),
