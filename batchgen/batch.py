@@ -34,12 +34,15 @@ from batchgen.stop import StopSignal
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """How to run. `keys` maps names of environment variables to their secrets; only those that the
-    manifest's profiles name are looked at. What is None leaves the manifest's own setting."""
+    manifest's profiles name are looked at. `begins` and `ends` are epoch seconds: nothing is sent
+    before the one and after the other. What is None leaves the manifest's own setting."""
 
     workspace: Path
     concurrency: int | None = None
     limit: int | None = None
     id_glob: str | None = None
+    begins: float | None = None
+    ends: float | None = None
     on_unknown: OnUnknown | None = None
     download: bool = True
     keys: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +83,9 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
         await ledger.note("settings", json.dumps(dataclasses.asdict(settings)))
         await ledger.note("output", json.dumps(dataclasses.asdict(manifest.output)))
         run = await ledger.begin_run(options.now(), os.getpid(), _describe(options))
-        scope = Scope(limit=options.limit, id_glob=options.id_glob)
+        scope = Scope(
+            limit=options.limit, id_glob=options.id_glob, begins=options.begins, ends=options.ends
+        )
         around = Around(
             sink=options.sink, stop=options.stop, now=options.now, scope=scope, rules=manifest.output
         )

@@ -59,11 +59,7 @@ def _epochs(query: Mapping[str, str]) -> list[float]:
 
 def _others(query: Mapping[str, str]) -> list[float]:
     ends = []
-    sign = (
-        dict(parse_qsl(query.get("sign", ""), max_num_fields=200))
-        if "q-sign-time" in query.get("sign", "")
-        else {}
-    )
+    sign = dict(parse_qsl(query.get("sign", ""), max_num_fields=200)) if "q-sign-time" in query.get("sign", "") else {}
     span = query.get("q-sign-time") or sign.get("q-sign-time", "")
     if ";" in span and (end := _epoch(span.split(";")[1])) is not None:
         ends.append(end)

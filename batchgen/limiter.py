@@ -49,6 +49,8 @@ class Gate:
         self.breaker = Breaker()
         self.parked: JobError | None = None
         self.waiting_until: float | None = None
+        self.opens_at: float | None = None
+        """epoch seconds of the run's first hour, while it has not come"""
         self._requests = Rate(limits.requests_per_minute)
         self._images = Rate(limits.images_per_minute)
         self._now = now
@@ -99,6 +101,8 @@ class Gate:
     def _waiting(self, due: float | None, now: float) -> tuple[float | None, str | None]:
         if self.parked is not None:
             return None, f"stopped: {self.parked.message}"
+        if self.opens_at is not None and self.opens_at > now:
+            return self.opens_at, "the hours of this run (--start-at)"
         if self.breaker.is_open:
             return self.breaker.ready_at(now), f"down: {self.breaker.reason}"
         if self.waiting_until is not None:

@@ -47,6 +47,7 @@ class Runner:
         with self._scope:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._report)
+                group.start_soon(self._close_at_the_end_of_hours)
                 async with anyio.create_task_group() as work:
                     if self._downloading:
                         work.start_soon(self._downloads.run)
@@ -75,6 +76,13 @@ class Runner:
     def _abort(self) -> None:
         if self._context.stop.aborting:
             self._scope.cancel()
+
+    async def _close_at_the_end_of_hours(self) -> None:
+        ends = self._context.scope.ends
+        if ends is not None:
+            while (left := ends - self._context.now()) > 0:
+                await anyio.sleep(left)
+            self._context.stop.drain("the hours of this run ended (--stop-at)")
 
     async def _report(self) -> None:
         while True:

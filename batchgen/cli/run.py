@@ -6,12 +6,14 @@ import asyncio
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
 import click
 
 from batchgen.batch import RunOptions, run_batch
+from batchgen.cli.durations import clock
 from batchgen.cli.planning import make_plan, plan_text, set_keys
 from batchgen.cli.watching import interruptible, run_logged, summarise, watcher
 from batchgen.cli.workspaces import workspace_of, workspace_option
@@ -20,12 +22,13 @@ from batchgen.ledger.connection import LEDGER
 from batchgen.ledger.store import Ledger
 from batchgen.manifest.load import Manifest, open_manifest
 from batchgen.model import OnUnknown
+from batchgen.night import hours
 from batchgen.plan import Plan, missing_keys
 from batchgen.sinks import Report, Sink
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-LATER = ("--max-cost", "--start-at", "--stop-at", "--workers", "--rehearse")
+LATER = ("--max-cost", "--workers", "--rehearse")
 """Options that this version does not have: refused, because to ignore one could cost money."""
 
 
@@ -38,6 +41,8 @@ class _Options(TypedDict):
     concurrency: int | None
     limit: int | None
     id_glob: str | None
+    start_at: time | None
+    stop_at: time | None
     on_unknown: str | None
     no_download: bool
     quiet: bool
@@ -70,6 +75,8 @@ def _refuse_later(command: Command) -> Command:
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="At most N requests at once.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N jobs in this run.")
 @click.option("--id", "id_glob", metavar="GLOB", help="Send only jobs whose id fits, such as 'cat-*'.")
+@click.option("--start-at", callback=clock, metavar="HH:MM", help="Send nothing before this hour (local time).")
+@click.option("--stop-at", callback=clock, metavar="HH:MM", help="Send nothing after this hour; exit 3 if jobs are left.")
 @click.option(
     "--on-unknown",
     type=click.Choice([choice.value for choice in OnUnknown]),
@@ -128,11 +135,14 @@ async def _plan(opened: Manifest, workspace: Path, concurrency: int | None) -> P
 
 def _run_options(options: _Options, workspace: Path, keys: Mapping[str, str], watch: Sink) -> RunOptions:
     on_unknown = options["on_unknown"]
+    open_hours = hours(datetime.now().astimezone(), options["start_at"], options["stop_at"])
     return RunOptions(
         workspace=workspace,
         concurrency=options["concurrency"],
         limit=options["limit"],
         id_glob=options["id_glob"],
+        begins=open_hours.begins.timestamp() if open_hours.begins else None,
+        ends=open_hours.ends.timestamp() if open_hours.ends else None,
         on_unknown=OnUnknown(on_unknown) if on_unknown else None,
         download=not options["no_download"],
         keys=keys,

@@ -16,7 +16,7 @@ KEPT_BYTES = 64 * 1024
 """How much of one reply the ledger keeps, in bytes of UTF-8."""
 
 DATA_URL = re.compile(
-    r"data:(?:image/[\w.+-]{1,40}|application/octet-stream)(?:;[\w=.-]{1,60}){0,4}?;base64,([A-Za-z0-9+/_=-]+)",
+    r"data:(?:image/[\w.+-]{1,40}|application/octet-stream)(?:;[\w=.-]{1,60}){0,4}?;base64,([A-Za-z0-9+/_-]+={0,2})",
     re.IGNORECASE,
 )
 _BASE64_HEAD = re.compile(r"[A-Za-z0-9+/_=-]{4,64}(?:\s|$|(?<=.{64}))")

@@ -21,10 +21,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which jobs this run may start: at most `limit` of them, only ids that fit `id_glob`."""
+    """Which jobs this run may start: at most `limit` of them, only ids that fit `id_glob`, and when.
+
+    `begins` and `ends` are epoch seconds: nothing is sent before the one and after the other.
+    """
 
     limit: int | None = None
     id_glob: str | None = None
+    begins: float | None = None
+    ends: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -78,12 +78,23 @@ class SubmitLane:
             for attempt in found:
                 self._busy += 1
                 group.start_soon(self._reattach, attempt)
+            await self._hours()
             while (pending := await self._next()) is not None:
                 ask = self._ask(pending)
                 if not await self.gate.enter(ask, self._closed):
                     break
                 self._busy += 1
                 group.start_soon(self._attempt, pending, ask)
+
+    async def _hours(self) -> None:
+        """Wait for the run's first hour; tasks that are known already are asked meanwhile."""
+        self.gate.opens_at = self._context.scope.begins
+        while self.gate.opens_at is not None and not self._closed():
+            seen, left = self.gate.bell.rings, self.gate.opens_at - self._context.now()
+            if left <= 0:
+                self.gate.opens_at = None
+            else:
+                await self.gate.bell.wait(seen, left)
 
     def _closed(self) -> bool:
         return self._context.stop.draining or self.gave_up is not None

@@ -65,9 +65,7 @@ def _by_ratio(job: Job, asked: str, rule: ModelRule, endpoint: Endpoint, warning
         case RatioForm.SIZE if endpoint is Endpoint.IMAGES and _value(ratio) is not None:
             size = nearest_size(ratio, rule.sizes)
             if _distance(size, ratio) > _SAME:
-                warnings.append(
-                    f"ratio {ratio} is not one of {job.model}'s: the nearest size is {_text(size)}"
-                )
+                warnings.append(f"ratio {ratio} is not one of {job.model}'s: the nearest size is {_text(size)}")
             return Shape(job.prompt, _text(size), warnings=tuple(warnings))
         case RatioForm.FIELD:
             return Shape(job.prompt, fields={rule.ratio_field: ratio}, warnings=tuple(warnings))
@@ -146,9 +144,7 @@ def _unsent(job: Job, rule: ModelRule, endpoint: Endpoint) -> list[str]:
     given = [name for name in FIELDS if getattr(job, name) is not None]
     if endpoint is Endpoint.CHAT:
         return [f"{name} is not sent: the chat endpoint has no such field" for name in given]
-    warnings = [
-        f"{name} is not sent: {job.model} does not take it" for name in given if name not in rule.accepts
-    ]
+    warnings = [f"{name} is not sent: {job.model} does not take it" for name in given if name not in rule.accepts]
     if job.mask is not None and "mask" not in rule.accepts:
         warnings.append(f"mask is not sent: {job.model} does not take it")
     return warnings
@@ -164,9 +160,7 @@ def _about_size(job: Job, size: str, rule: ModelRule) -> list[str]:
     if pixels is not None and rule.sizes and pixels not in rule.sizes:
         known = ", ".join(_text(other) for other in rule.sizes[:8])
         more = "" if len(rule.sizes) <= 8 else f" and {len(rule.sizes) - 8} more"
-        warnings.append(
-            f"size {size} is not one of {job.model}'s ({known}{more}): it may be moved or refused"
-        )
+        warnings.append(f"size {size} is not one of {job.model}'s ({known}{more}): it may be moved or refused")
     if pixels is not None and job.ratio and _value(job.ratio) and _distance(pixels, job.ratio) > _SAME:
         warnings.append(f"size {size} wins over ratio {job.ratio}")
     return warnings

@@ -54,8 +54,6 @@ def test_an_unknown_command_is_a_mistake_with_a_suggestion(cli: Cli) -> None:
         ("--engine", "ray"),
         ("--workers", "4"),
         ("--rehearse",),
-        ("--start-at", "23:00"),
-        ("--stop-at", "07:00"),
         ("--max-cost", "5"),
     ],
     ids=lambda words: words[0],

@@ -79,6 +79,7 @@ def test_a_known_answer_is_read_as_its_notes_say(sample: dict[str, Any]) -> None
         ("![a](ftp://x.test/a.png) ![b](javascript:alert(1)) ![c](a.png)", []),
         ("![a](data:text/html;base64,PGI+)", []),
         ("![a](data:image/png;base64,iVBORw0KGgo=)", ["iVBORw0KGgo="]),
+        ("data:image/png;base64,iVBORw0KGg==data:image/png;base64,AAAA", ["iVBORw0KGg==", "AAAA"]),
         ("https://x.test", []),
     ],
 )

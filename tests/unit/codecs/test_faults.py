@@ -32,8 +32,12 @@ NOW = 1_760_000_000.0  # 2025-10-09T08:53:20Z
 SATURATED = "当前分组上游负载已饱和，请稍后再试 (request id: 202506161710317451363346jPkQFY4)"
 
 
+def _body(value: Json) -> bytes:
+    return json.dumps(value).encode()
+
+
 def _envelope(message: str, **fields: Json) -> bytes:
-    return json.dumps({"error": {"message": message, **fields}}).encode()
+    return _body({"error": {"message": message, **fields}})
 
 
 def _classified(status: int, body: bytes | str = b"", headers: Mapping[str, str] | None = None) -> JobError:
@@ -172,7 +176,7 @@ GATEWAYS: list[tuple[int, bytes, type[JobError]]] = [
     # other envelopes
     (
         500,
-        b'{"message": "\xe5\xbd\x93\xe5\x89\x8d\xe5\x88\x86\xe7\xbb\x84\xe4\xb8\x8a\xe6\xb8\xb8\xe8\xb4\x9f\xe8\xbd\xbd\xe5\xb7\xb2\xe9\xa5\xb1\xe5\x92\x8c"}',
+        _body({"message": "当前分组上游负载已饱和"}),
         Saturated,
     ),
     (500, b'{"error": "insufficient credits"}', QuotaSpent),
@@ -276,8 +280,7 @@ def test_a_rate_limit_header_is_no_reason_to_wait_after_another_error() -> None:
     ],
 )
 def test_the_request_id_is_the_first_that_the_reply_has(headers: dict[str, str], error: Json, told: str | None) -> None:
-    body = json.dumps({"error": error}).encode()
-    assert _classified(400, body, headers).request_id == told
+    assert _classified(400, _body({"error": error}), headers).request_id == told
 
 
 def test_litellms_relayed_rate_limit_is_read_through_its_wrapping() -> None:
