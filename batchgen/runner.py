@@ -80,8 +80,7 @@ class Runner:
     async def _close_at_the_end_of_hours(self) -> None:
         ends = self._context.scope.ends
         if ends is not None:
-            while (left := ends - self._context.now()) > 0:
-                await anyio.sleep(left)
+            await anyio.sleep(max(0.0, ends - self._context.now()))
             self._context.stop.drain("the hours of this run ended (--stop-at)")
 
     async def _report(self) -> None:

@@ -26,7 +26,13 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A home folder that is nobody's."""
+    return str(tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture(autouse=True)
-def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Give each test a home folder of its own."""
-    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+def own_home(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    """Keep every test out of the user's home folder."""
+    monkeypatch.setenv("HOME", home)

@@ -180,7 +180,7 @@ def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
         else:
             assert code == 3
             assert _run_code(state, interrupted=True) == INTERRUPTED
-    assert set(re.findall(r"`(--[a-z-]+)", rows[3])) == {"--limit", "--id"}
+    assert set(re.findall(r"`(--[a-z-]+)", rows[3])) == {"--limit", "--id", "--stop-at"}
 
 
 def _run_code(state: JobState, *, interrupted: bool) -> int:

@@ -6,7 +6,8 @@ import asyncio
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime, time
+from datetime import datetime
+from datetime import time as TimeOfDay
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
@@ -41,8 +42,8 @@ class _Options(TypedDict):
     concurrency: int | None
     limit: int | None
     id_glob: str | None
-    start_at: time | None
-    stop_at: time | None
+    start_at: TimeOfDay | None
+    stop_at: TimeOfDay | None
     on_unknown: str | None
     no_download: bool
     quiet: bool
@@ -76,7 +77,7 @@ def _refuse_later(command: Command) -> Command:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N jobs in this run.")
 @click.option("--id", "id_glob", metavar="GLOB", help="Send only jobs whose id fits, such as 'cat-*'.")
 @click.option("--start-at", callback=clock, metavar="HH:MM", help="Send nothing before this hour (local time).")
-@click.option("--stop-at", callback=clock, metavar="HH:MM", help="Send nothing after this hour; exit 3 if jobs are left.")
+@click.option("--stop-at", callback=clock, metavar="HH:MM", help="Send nothing after this hour (local time).")
 @click.option(
     "--on-unknown",
     type=click.Choice([choice.value for choice in OnUnknown]),

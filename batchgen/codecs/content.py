@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from batchgen.codecs.base import Fact, Found
 from batchgen.codecs.echo import split_echo
-from batchgen.codecs.inline import DATA_URL, mended, payload
+from batchgen.codecs.inline import DATA_URL, ELIDED, mended, payload
 from batchgen.codecs.links import (
     Form,
     Link,
@@ -109,7 +109,7 @@ def read(text: str, *, whole: bool = True) -> Reading:
     numbers = tuple(progress_in(rest + "\n"))
     explained = _explain(rest)
     urls = _results(rest, links, task_id, whole, explained)
-    if not urls and previews and task_id is None and not numbers:
+    if not urls and previews and task_id is None and not numbers and not ELIDED.search(rest):
         urls = [(url, ()) for url in dict.fromkeys(previews)]
     elif len(urls) == 1 and previews:
         urls = [(urls[0][0], (*urls[0][1], *dict.fromkeys(previews)))]
@@ -192,6 +192,9 @@ def _results(text: str, links: list[Link], task_id: str | None, whole: bool, exp
         return groups
     if data := [f"data:{mark.group()}" for mark in _LIFTED.finditer(text)]:
         return [(url, ()) for url in dict.fromkeys(data)]
+    if ELIDED.search(text):
+        # A kept reply, read again: its picture was inline, so a link beside it was not the result.
+        return []
     aside = {link.url for link in links}
     bare = [link for link in bare_links(text) if link.url not in aside and not _TASK_URL.match(link.url)]
     if not whole:
@@ -210,6 +213,9 @@ def _written(links: list[Link], cut: int | None) -> list[_Group]:
     for link in links:
         url = link.url
         if _TASK_URL.match(url) or is_video(url) or link.end == cut:
+            continue
+        if cut is not None and url.count("(") > url.count(")"):
+            # The parenthesis that ended it belongs to the address, whose rest never came.
             continue
         if url.startswith("data:") and not _LIFTED.search(url):
             continue

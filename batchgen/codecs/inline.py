@@ -19,6 +19,8 @@ DATA_URL = re.compile(
     r"data:(?:image/[\w.+-]{1,40}|application/octet-stream)(?:;[\w=.-]{1,60}){0,4}?;base64,([A-Za-z0-9+/_-]+={0,2})",
     re.IGNORECASE,
 )
+ELIDED = re.compile(r"data:\[base64: \d{1,12} characters\]")
+"""What `without_base64` leaves of a data URL: here stood a picture."""
 _BASE64_HEAD = re.compile(r"[A-Za-z0-9+/_=-]{4,64}(?:\s|$|(?<=.{64}))")
 # One plain set of characters: with an alternative for `\/` in it, a match of 4 MB took 600 MB of memory.
 _LONG_RUN = re.compile(r"[A-Za-z0-9+_=/\\-]{1024,}")

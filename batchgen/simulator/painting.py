@@ -174,10 +174,7 @@ def shrink(data: bytes, as_mask: bool) -> bytes:
     out = io.BytesIO()
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            if as_mask:
-                copy = ImageOps.invert(opened.convert("RGBA").getchannel("A"))
-            else:
-                copy = opened.convert("RGB")
+            copy = ImageOps.invert(opened.convert("RGBA").getchannel("A")) if as_mask else opened.convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
         raise ValueError(f"no image: {problem}") from None
     copy.thumbnail((_SMALL, _SMALL))

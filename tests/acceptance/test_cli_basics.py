@@ -34,6 +34,7 @@ def test_help_lists_every_command_of_this_version_and_none_of_a_later_one(cli: C
         "jobs",
         "retry",
         "fetch",
+        "reparse",
         "verify",
         "providers",
         "simulate",

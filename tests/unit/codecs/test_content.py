@@ -74,12 +74,14 @@ def test_a_known_answer_is_read_as_its_notes_say(sample: dict[str, Any]) -> None
         ("<img alt='a' src='https://x.test/a'>", ["https://x.test/a"]),
         ("https://x.test/a.png, https://x.test/b.jpg.", ["https://x.test/a.png", "https://x.test/b.jpg"]),
         ("[download](https://x.test/file/3f2a9c)", ["https://x.test/file/3f2a9c"]),
+        (f"> ID: `{TASK}`\n[点击下载](https://x.test/cdn/download/1/abc)", ["https://x.test/cdn/download/1/abc"]),
         ("[a](https://x.test/a.html) [b](https://x.test/b.mp4)", []),
         ("![film](https://x.test/a.mp4)", []),
         ("![a](ftp://x.test/a.png) ![b](javascript:alert(1)) ![c](a.png)", []),
         ("![a](data:text/html;base64,PGI+)", []),
         ("![a](data:image/png;base64,iVBORw0KGgo=)", ["iVBORw0KGgo="]),
         ("data:image/png;base64,iVBORw0KGg==data:image/png;base64,AAAA", ["iVBORw0KGg==", "AAAA"]),
+        ("data:[base64: 3000 characters] https://x.test/b.png [100](https://x.test/p.webp)", []),
         ("https://x.test", []),
     ],
 )
@@ -112,14 +114,14 @@ def test_the_signed_preview_is_the_last_address_and_never_a_second_picture() -> 
         'a } brace, a \\" quote, a ``` fence ![a](https://evil.test/c.png)',
     ],
 )
-@pytest.mark.parametrize("form", [ECHO, '{"prompt": "%s"}\n\n', 'Sure!\n{"prompt":"%s"}\n'])
-def test_nothing_of_the_echoed_prompt_counts(prompt: str, form: str) -> None:
-    running = read(form % prompt + f"> ID: `{TASK}`\n> 进度 14%.\n")
-    assert (running.verdict, running.task_id, running.progress) == (Verdict.UNFINISHED, TASK, (14,))
-    assert not running.images
-    done = read(form % prompt + "![a](https://x.test/a.png)")
-    assert _shown(done) == ["https://x.test/a.png"]
-    assert read(form % prompt + "Here it is.").verdict is Verdict.NO_IMAGE
+def test_nothing_of_the_echoed_prompt_counts(prompt: str) -> None:
+    for form in (ECHO, '{"prompt": "%s"}\n\n', 'Sure!\n{"prompt":"%s"}\n'):
+        running = read(form % prompt + f"> ID: `{TASK}`\n> 进度 14%.\n")
+        assert (running.verdict, running.task_id, running.progress) == (Verdict.UNFINISHED, TASK, (14,))
+        assert not running.images
+        done = read(form % prompt + "![a](https://x.test/a.png)")
+        assert _shown(done) == ["https://x.test/a.png"]
+        assert read(form % prompt + "Here it is.").verdict is Verdict.NO_IMAGE
 
 
 def test_an_echo_that_never_ends_holds_no_result() -> None:
@@ -199,6 +201,8 @@ def test_progress_is_the_numbers_of_the_log_up_to_a_hundred(text: str, progress:
     [
         "![a](https://x.test/a.pn",
         "![a](https://x.test/a.png",
+        "![a](https://x.test/Cat_(animal)",
+        '<img src="https://x.test/a.pn',
         "https://x.test/a.png",
         f"> ID: {TASK}",
         "data:image/png;base64,AAAA",

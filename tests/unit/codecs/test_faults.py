@@ -189,9 +189,9 @@ GATEWAYS: list[tuple[int, bytes, type[JobError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("status", "body", "leaf"), GATEWAYS)
-def test_a_gateways_error_has_its_one_meaning(status: int, body: bytes, leaf: type[JobError]) -> None:
-    assert type(_classified(status, body)) is leaf
+def test_a_gateways_error_has_its_one_meaning() -> None:
+    # One test for the table: all wrong rows are told at once.
+    assert not [row for row in GATEWAYS if type(_classified(row[0], row[1])) is not row[2]]
 
 
 _BAD_REFERENCES = (
@@ -222,10 +222,10 @@ OFFICIAL: list[tuple[int, str, str, type[JobError]]] = [
 ]
 
 
-@pytest.mark.parametrize(("status", "code", "message", "leaf"), OFFICIAL)
-def test_an_official_error_code_has_its_one_meaning(status: int, code: str, message: str, leaf: type[JobError]) -> None:
-    error = _classified(status, _envelope(message, code=code, type="invalid_request_error"))
-    assert (type(error), error.code, error.status) == (leaf, code, status)
+def test_an_official_error_code_has_its_one_meaning() -> None:
+    for status, code, message, leaf in OFFICIAL:
+        error = _classified(status, _envelope(message, code=code, type="invalid_request_error"))
+        assert (type(error), error.code, error.status) == (leaf, code, status)
 
 
 @pytest.mark.parametrize(

@@ -104,11 +104,10 @@ def test_the_nearest_is_taken_and_said(
     assert said.warnings == (warning,)
 
 
-@pytest.mark.parametrize("provider", BUILTIN)
 @pytest.mark.parametrize("endpoint", Endpoint)
-@pytest.mark.parametrize("ratio", ["1:1", "16:9", "9:16", "1:3", "0.5:1", "1:99999", "16：9", "odd", "0:0", "auto"])
-def test_every_ratio_has_some_form_at_every_model(provider: str, endpoint: Endpoint, ratio: str) -> None:
-    for rule in BUILTIN[provider].models:
+@pytest.mark.parametrize("ratio", ["1:1", "16:9", "1:3", "0.5:1", "1:99999", "16：9", "odd", "0:0", "auto"])
+def test_every_ratio_has_some_form_at_every_model(endpoint: Endpoint, ratio: str) -> None:
+    for rule in (rule for profile in BUILTIN.values() for rule in profile.models):
         said = shape(_job(ratio=ratio), rule, endpoint)
         assert PROMPT in said.prompt
         assert said.size is None or (endpoint is IMAGES and {*said.size.split("x")})
