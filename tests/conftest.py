@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
-@pytest.fixture(autouse=True)
-def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail the test that would send a packet elsewhere, before it is sent."""
+
+@pytest.fixture(autouse=True, scope="session")
+def closed_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fail the test that would send a packet elsewhere, before it is sent; give all a home of their own."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:  # Any: the standard library's own signature
@@ -21,18 +24,9 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
                 pytest.fail(f"a test tried to reach {host}")
         connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A home folder that is nobody's."""
-    return str(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(autouse=True)
-def own_home(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
-    """Keep every test out of the user's home folder."""
-    monkeypatch.setenv("HOME", home)
+    with pytest.MonkeyPatch.context() as world:
+        world.setattr(socket.socket, "connect", guarded)
+        for name in PROXIES:
+            world.delenv(name, raising=False)
+        world.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield

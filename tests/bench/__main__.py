@@ -85,6 +85,8 @@ def main() -> int:
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     begun, figures = machine(), []
+    if options.scale != 1:
+        print("scaled: the targets are still those of the whole size", file=sys.stderr)
     # The children run in folders of their own: every path must hold there too.
     peers, book, place = (path and path.absolute() for path in (options.peers, options.cookbook, options.scratch))
     with tempfile.TemporaryDirectory(dir=place) as name, serving(Path(name)) as server:

@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from batchgen.manifest.expand import derived_id, fingerprint, join_job, numbered
 from batchgen.manifest.schema import JobRow
@@ -15,24 +13,6 @@ from batchgen.model import Job
 
 JOB = Job(id="a", prompt="A cat", provider=("tu-zi",), model="m", references=("/x/a.png",), meta={"k": 1})
 DIGESTS = {"/x/a.png": "sha256:1"}
-
-_values = st.none() | st.text(max_size=8)
-jobs = st.builds(
-    Job,
-    id=st.text(max_size=5),
-    prompt=st.text(max_size=60),
-    provider=st.tuples(st.text(max_size=5)),
-    model=st.text(max_size=5),
-    ratio=_values,
-    size=_values,
-    quality=_values,
-    background=_values,
-    output_compression=st.none() | st.integers(0, 100),
-    n=st.integers(1, 9),
-    references=st.lists(st.text(max_size=6), max_size=3).map(tuple),
-    params=st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=4), max_size=3),
-)
-
 
 @pytest.mark.parametrize(
     "change",
@@ -70,21 +50,6 @@ def test_a_picture_counts_by_its_content_and_not_by_its_path() -> None:
     moved = replace(JOB, references=("/y/b.png",))
     assert fingerprint(moved, False, {"/y/b.png": "sha256:1"}) == fingerprint(JOB, False, DIGESTS)
     assert fingerprint(JOB, False, {"/x/a.png": "sha256:2"}) != fingerprint(JOB, False, DIGESTS)
-
-
-@given(jobs, jobs)
-def test_two_jobs_share_a_fingerprint_only_when_the_same_is_sent(one: Job, two: Job) -> None:
-    same = replace(one, id="", provider=(), meta={}) == replace(two, id="", provider=(), meta={})
-    assert (fingerprint(one, False, {}) == fingerprint(two, False, {})) == same
-
-
-@given(jobs)
-def test_a_derived_id_is_short_ascii_and_a_fit_name(job: Job) -> None:
-    name = derived_id(job, {})
-    assert name.isascii()
-    assert len(name) <= 41
-    assert all(letter.isalnum() or letter == "-" for letter in name)
-    assert name == derived_id(replace(job, id="other", meta={"x": 1}), {})
 
 
 def test_a_derived_id_begins_with_the_words_of_the_prompt() -> None:
