@@ -42,15 +42,14 @@ class Rate:
 class Breaker:
     """Notices that a provider serves nobody, and then lets one probe through now and then.
 
-    Five failures in a row that speak of the provider open it. Rate limits are answers of a live
-    provider: they open it only when nothing else came for a minute. Any success closes it.
+    Five failures in a row that speak of the provider open it, refusals for rate or load among them.
+    Any success, and any answer about a job itself, closes it.
     """
 
     THRESHOLD = 5
-    REFUSING = 60.0
     FIRST_PROBE = 2.0
     LONGEST_PROBE = 60.0
-    _DOWN = (NotSent, ServerError, Saturated, NoChannel, Interrupted, EmptyReply)
+    _DOWN = (NotSent, ServerError, Saturated, NoChannel, Interrupted, EmptyReply, RateLimited)
 
     def __init__(self) -> None:
         self._row = 0
@@ -62,7 +61,7 @@ class Breaker:
 
     def failed(self, error: JobError, now: float) -> None:
         """An attempt failed; errors that say nothing about the provider are ignored."""
-        if not isinstance(error, (*self._DOWN, RateLimited)):
+        if not isinstance(error, self._DOWN):
             return self.succeeded()
         self._row += 1
         self._since = now if self._since is None else self._since
@@ -72,9 +71,7 @@ class Breaker:
         if self.is_open:
             self._interval = min(self._interval * 2, self.LONGEST_PROBE)
             self._probe_at = now + self._interval
-        elif self._row >= self.THRESHOLD and (
-            isinstance(error, self._DOWN) or now - self._since >= self.REFUSING
-        ):
+        elif self._row >= self.THRESHOLD:
             self.is_open = True
             self._interval = self.FIRST_PROBE
             self._probe_at = now + self._interval
@@ -90,6 +87,6 @@ class Breaker:
         """When the next request (a probe, while open) may go."""
         return max(self._probe_at, now) if self.is_open else now
 
-    def down_for(self, now: float) -> float:
-        """Seconds since the provider served anybody, 0 while the breaker is closed."""
-        return now - self._since if self.is_open and self._since is not None else 0.0
+    def failing_since(self) -> float | None:
+        """Epoch seconds of the first failure after the last success; None while it serves."""
+        return self._since

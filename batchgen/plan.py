@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 
 from batchgen.ledger.records import Change, Difference, Standing
-from batchgen.limiter import DEFAULT_CONCURRENCY
+from batchgen.limiter import places_for
 from batchgen.model import Job
 from batchgen.providers.keys import missing_key, needs_key
 from batchgen.providers.profile import SIMULATED, Profile
@@ -122,7 +122,7 @@ class Planner:
     def _pace(self, profile: Profile, requests: int, latency: float) -> float:
         """Requests a second that this provider takes."""
         limits = profile.limits
-        at_once = min(self._concurrency or inf, limits.concurrency or DEFAULT_CONCURRENCY)
+        at_once = places_for(limits, self._concurrency)
         by_requests = limits.requests_per_minute or inf
         images_a_request = self._images[profile.name] / requests
         by_images = (limits.images_per_minute or inf) / images_a_request

@@ -38,7 +38,7 @@ from batchgen.images.references import ready
 from batchgen.images.room import Place, Room
 from batchgen.images.spool import forget_answer, note_answer, spool_inline
 from batchgen.model import Download, Picture, Recovery, Submission, Work
-from batchgen.providers.profile import Profile
+from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.transport import Head, Transport
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,8 @@ class Worker:
         self._settings = settings
         self._transport = transport
         self._now = now
+        # The word that the embedded simulator takes for a key is in its links, and no secret.
+        self._secrets = tuple(key for key in settings.keys.values() if key != SIMULATED)
         self._room = Room()
 
     async def run(self, work: Work) -> AsyncGenerator[Event, None]:
@@ -85,9 +87,9 @@ class Worker:
                     stream = self._download(work)
             async with aclosing(stream):
                 async for event in stream:
-                    yield _without(event, self._settings.keys.values())
+                    yield _without(event, self._secrets)
         except JobError as error:
-            yield _without(Failed(error), self._settings.keys.values())
+            yield _without(Failed(error), self._secrets)
         except BatchgenError:
             raise
         except Exception as bug:
@@ -113,6 +115,8 @@ class Worker:
                 async for item in stream:
                     for fact in reply.take(item):
                         yield fact
+                    if (early := reply.early(item)) is not None:
+                        yield early
                     await place.admit(item)
         except Interrupted as error:
             cut = error
@@ -246,6 +250,9 @@ class _Reply:
         self._decoder: Decoder | None = None
         self._body = bytearray()
         self._task_told = False
+        self._streamed = False
+        self._link_open = False
+        self._links = 0
 
     def take(self, item: Head | bytes) -> list[TaskSeen | Progress]:
         """The next item of the transport; returns what became known by it."""
@@ -257,9 +264,25 @@ class _Reply:
         if self._decoder is None:
             self._body += item[: LONGEST_ERROR_BODY - len(self._body)]
             return []
+        self._streamed = self._streamed or item.startswith((b"data:", b"event:", b":"))
         facts = self._decoder.feed(item)
         self._task_told = self._task_told or any(isinstance(fact, TaskSeen) for fact in facts)
         return facts
+
+    def early(self, item: Head | bytes) -> Replied | None:
+        """The stream so far, when a link in it may just have become whole: no crash may lose that."""
+        if self._decoder is None or not self._streamed or isinstance(item, Head):
+            return None
+        self._link_open = self._link_open or b"http" in item
+        if not self._link_open or b")" not in item:
+            return None
+        self._link_open = False
+        kept = self.kept()
+        links = kept.text.count("http") if kept else 0
+        if links <= self._links:
+            return None
+        self._links = links
+        return kept
 
     def kept(self) -> Replied | None:
         """What the ledger keeps of the reply, once there is one."""
@@ -301,7 +324,9 @@ def _without(event: Event, secrets: Collection[str]) -> Event:
     """The event with our own keys taken out: gateways quote them in their error texts."""
     match event:
         case Replied(status, request_id, text):
-            return Replied(status, request_id, _hide(text, secrets))
+            return Replied(status, request_id and _hide(request_id, secrets), _hide(text, secrets))
+        case TaskSeen(task_id):
+            return TaskSeen(_hide(task_id, secrets))
         case Failed(error):
             return Failed(error.saying(_hide(error.message, secrets)))
     return event
@@ -309,7 +334,8 @@ def _without(event: Event, secrets: Collection[str]) -> Event:
 
 def _hide(text: str, secrets: Collection[str]) -> str:
     for secret in secrets:
-        text = text.replace(secret, "[key]")
+        # Gateways take keys with and without `sk-`, and quote them either way.
+        text = text.replace(secret, "[key]").replace(secret.removeprefix("sk-"), "[key]")
     return text
 
 

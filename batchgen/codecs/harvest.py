@@ -22,6 +22,8 @@ class Harvest:
 
     texts: dict[int, list[str]] = field(default_factory=dict)
     images: dict[str, Found] = field(default_factory=dict)
+    garbled: bool = False
+    """an image came whose base64 is none"""
     refusals: list[str] = field(default_factory=list)
     error: Json = None
     item_error: Json = None
@@ -43,17 +45,23 @@ class Harvest:
             self.texts.setdefault(choice, []).append(text)
         return text
 
-    def show(self, source: Json, inline: Json = None) -> None:
-        """Add an image by link, else by base64 (bare or as a data URL). A second mention adds nothing."""
+    def show(self, source: Json, inline: Json = None, item: int | None = None) -> None:
+        """Add an image by link, else by base64 (bare or as a data URL).
+
+        A second mention adds nothing, but each `item` of a list of results is an image of its own, also
+        when a provider drew the same twice: it was billed twice.
+        """
         if isinstance(source, str) and source.strip()[:8].lower().startswith(("http://", "https://")):
             url = source.strip()
             if not is_video(url):
-                self.images.setdefault(url, Found(url))
+                self.images.setdefault(url if item is None else f"item {item}", Found(url))
             return
         for text in (inline, source):
             if isinstance(text, str) and (base64 := payload(text)) is not None:
-                self.images.setdefault(f"{len(base64)}:{hash(base64)}", Found(None, inline=base64))
+                key = f"{len(base64)}:{hash(base64)}" if item is None else f"item {item}"
+                self.images.setdefault(key, Found(None, inline=base64))
                 return
+        self.garbled = self.garbled or (isinstance(inline, str) and bool(inline.strip()))
 
     def show_any(self, value: Json) -> None:
         """Add images from a string, an object with a `url` in one of its usual places, or a list of these."""

@@ -78,15 +78,16 @@ def read_data(items: list[Json], harvest: Harvest) -> str:
     """Take the items of `data[]`: link, base64, both (the link wins), a text, or an error of its own."""
     harvest.known = True
     fresh = ""
-    for item in items:
+    for number, item in enumerate(items):
         if isinstance(item, str):
-            harvest.show(item)
+            harvest.show(item, item=number)
         elif isinstance(item, Mapping):
             if isinstance(text := item.get("text"), str) and text:
                 fresh += harvest.say(f"{text}\n")
             if item.get("error"):
                 harvest.item_error = item["error"]
-            harvest.show(item.get("url") or item.get("image_url"), item.get("b64_json") or item.get("base64"))
+            link, inline = item.get("url") or item.get("image_url"), item.get("b64_json") or item.get("base64")
+            harvest.show(link, inline, item=number)
     return fresh
 
 

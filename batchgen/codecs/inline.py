@@ -19,8 +19,8 @@ DATA_URL = re.compile(
     r"data:(?:image/[\w.+-]{1,40}|application/octet-stream)(?:;[\w=.-]{1,60}){0,4}?;base64,([A-Za-z0-9+/_-]+={0,2})",
     re.IGNORECASE,
 )
-ELIDED = re.compile(r"data:\[base64: \d{1,12} characters\]")
-"""What `without_base64` leaves of a data URL: here stood a picture."""
+ELIDED = re.compile(r"data:<base64, \d{1,12} characters>")
+"""What `without_base64` leaves of a data URL: here stood a picture. No brackets, or it may become a link's label."""
 _BASE64_HEAD = re.compile(r"[A-Za-z0-9+/_=-]{4,64}(?:\s|$|(?<=.{64}))")
 # One plain set of characters: with an alternative for `\/` in it, a match of 4 MB took 600 MB of memory.
 _LONG_RUN = re.compile(r"[A-Za-z0-9+_=/\\-]{1024,}")
@@ -55,16 +55,16 @@ def mended(text: str) -> str:
 
 def without_base64(text: str) -> str:
     """Raw text with data URLs, named base64 fields and very long base64 runs replaced by their length."""
-    text = DATA_URL.sub(lambda found: f"data:[base64: {len(found.group(1))} characters]", text)
+    text = DATA_URL.sub(lambda found: f"data:<base64, {len(found.group(1))} characters>", text)
     text = _NAMED_RUN.sub(lambda found: f"{found.group(1)}[base64]{found.group(2)}", text)
-    return _LONG_RUN.sub(lambda found: f"[base64: {len(found.group(0))} characters]", text)
+    return _LONG_RUN.sub(lambda found: f"<base64, {len(found.group(0))} characters>", text)
 
 
 def stripped(value: Json, key: str = "") -> Json:
     """A JSON value with every inline picture replaced by a short mark; the rest is as it was."""
     if isinstance(value, str):
         if key in _INLINE_KEYS:
-            return f"[base64: {len(value)} characters]" if payload(value) else without_base64(value)
+            return f"<base64, {len(value)} characters>" if payload(value) else without_base64(value)
         return without_base64(value)
     if isinstance(value, Mapping):
         inside = key in _INLINE_KEYS

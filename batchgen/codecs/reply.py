@@ -261,14 +261,16 @@ class ReplyDecoder:
 
     def _images(self, reading: Reading) -> tuple[Found, ...]:
         found = dict(self._harvest.images)
-        inline = {image.inline for image in found.values() if image.inline}
+        known = {image.url or image.inline for image in found.values()}
         for number, image in enumerate(reading.images):
-            if image.inline is None or image.inline not in inline:
+            if (image.url or image.inline) not in known:
                 found.setdefault(image.url or f"text {number}", image)
         return tuple(found.values())
 
     def _why_none(self, reading: Reading) -> JobError:
         harvest, task = self._harvest, self.task_id
+        if harvest.garbled:
+            return Unreadable("the reply holds an image whose base64 can't be decoded", status=200)
         told = harvest.error or harvest.item_error
         leaf = harvest.fault or (classify_error(told, 200, {}, now=0.0) if told else None)
         if leaf is not None:
@@ -297,6 +299,8 @@ class ReplyDecoder:
             return Interrupted("the stream stopped before its end and before any image")
         if reading.running:
             return Interrupted(f"the log stopped before its end: {said}")
+        if not harvest.known:
+            return Unreadable("a stream that said nothing", status=200)
         if not harvest.text().strip():
             return EmptyReply("a reply with nothing in it", status=200)
         return NoImage(f"text without an image: {said}", status=200)
@@ -304,7 +308,7 @@ class ReplyDecoder:
     def _unknown_body(self) -> JobError:
         text = (self._body or bytearray())[:200_000].decode("utf-8", "replace")
         if not text.strip():
-            return EmptyReply("a reply with an empty body", status=200)
+            return Unreadable("a reply with an empty body", status=200)
         task = find_task_id(text.replace("\\n", "\n").replace('\\"', '"').replace("\\/", "/"))
         if task is not None and self._value is None and not text.lstrip().startswith("<"):
             self._harvest.task_id = task

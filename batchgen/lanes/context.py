@@ -11,6 +11,7 @@ from pathlib import Path
 from batchgen.engines.base import Engine
 from batchgen.errors import WorkspaceError
 from batchgen.ledger.store import Ledger
+from batchgen.limiter import Places
 from batchgen.model import OutputRules, Settings
 from batchgen.providers.profile import Profile
 from batchgen.sinks import Sink
@@ -55,6 +56,11 @@ class Context:
     """Keys of the jobs that this run has sent."""
     requests: int = 0
     images: int = 0
+    everyone: Places = field(init=False)
+    """the requests of all providers together"""
+
+    def __post_init__(self) -> None:
+        self.everyone = Places(self.settings.concurrency)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

@@ -9,24 +9,34 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
 import anyio
 
-from batchgen.errors import JobError
+from batchgen.errors import BadKey, JobError, NotAllowed, QuotaSpent, RateLimited, WrongAddress
 from batchgen.events import Failed, Generated, Replied, TaskSeen
 from batchgen.lanes.context import Context
 from batchgen.ledger.records import OpenAttempt, PendingJob
 from batchgen.ledger.rows import signature
 from batchgen.limiter import Gate
 from batchgen.model import Job, JobState, Recovery, Submission
-from batchgen.retry import Action, History, decide
+from batchgen.retry import LONGEST_TOLD_WAIT, Action, History, decide
 
 log = logging.getLogger(__name__)
 
 BLOCK = 64
+
+WORTH_A_PAUSE = 1.0
+"""Seconds that a provider tells one job to wait, from which on all its jobs wait."""
+
+_STOPPED: Mapping[type[JobError], str] = {
+    BadKey: "the key was refused",
+    QuotaSpent: "out of credit",
+    NotAllowed: "access was refused",
+    WrongAddress: "nothing answers at base_url",
+}
 
 
 @dataclass(slots=True)
@@ -59,17 +69,24 @@ class SubmitLane:
         self._claimed: set[int] = set()
         self._busy = 0
         self.due: float | None = None
-        self.gate = Gate(self._profile.limits, concurrency=context.settings.concurrency, now=context.now)
+        self.gate = Gate(
+            self._profile.limits,
+            concurrency=context.settings.concurrency,
+            now=context.now,
+            everyone=context.everyone,
+            patience=context.settings.patience,
+        )
         context.stop.listen(self.gate.bell.ring)
 
     @property
     def gave_up(self) -> str | None:
         """Why this provider gets nothing more in this run, or None."""
-        if self.gate.parked is not None:
-            return f"{self._provider}: {self.gate.parked.message}"
-        down = self.gate.breaker.down_for(self._context.now())
-        if down > self._context.settings.patience:
-            return f"{self._provider} has been down for {down:.0f} s: {self.gate.breaker.reason}"
+        parked, now = self.gate.parked, self._context.now()
+        if parked is not None:
+            return f"{_STOPPED.get(type(parked), 'stopped')} at {self._provider}: {parked.message}"
+        if now >= self.gate.gives_up_at():
+            down = now - (self.gate.breaker.failing_since() or now)
+            return f"{self._provider} has served nobody for {down:.0f} s: {self.gate.breaker.reason}"
         return None
 
     async def run(self, found: list[OpenAttempt]) -> None:
@@ -117,8 +134,8 @@ class SubmitLane:
             if self.due is None and not self._busy:
                 return None
             # A job that is due already is one that this lane holds itself: its end will ring.
-            wait = self.due - now if self.due is not None and self.due > now else float("inf")
-            await self.gate.bell.wait(seen, wait)
+            due = self.due if self.due is not None and self.due > now else float("inf")
+            await self.gate.bell.wait(seen, min(due, self.gate.gives_up_at()) - now)
         return None
 
     async def _pending(self, now: float) -> list[PendingJob]:
@@ -238,6 +255,8 @@ class SubmitLane:
             return self._recovery(attempt)
         if verdict.action is Action.PARK:
             self.gate.park(error)
+        if isinstance(error, RateLimited) and (error.retry_after or 0.0) >= WORTH_A_PAUSE:
+            self.gate.pause(now + min(error.retry_after or 0.0, LONGEST_TOLD_WAIT))
         await context.ledger.settle(
             attempt.id,
             verdict.outcome,

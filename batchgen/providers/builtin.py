@@ -20,7 +20,7 @@ _TASK_PAGE = "https://asyncdata.net/source/{task_id}"
 """Where the gateways that answer with a task log keep the task itself, open without a key."""
 
 _CHAT = (f.GPT_IMAGE_CHAT, *f.OTHERS, f.ANYTHING)
-_RESELLER = Limits(concurrency=8)
+_RESELLER = Limits()
 
 _PROFILES = (
     Profile(
@@ -49,7 +49,7 @@ _PROFILES = (
         stream=False,
         timeout=360.0,
         link_ttl=_DAY,
-        limits=Limits(requests_per_minute=500, concurrency=8),
+        limits=Limits(requests_per_minute=500),
         prices={"gpt-image-2-all": 0.03},
         default_model="gpt-image-2-vip",
         models=(
@@ -134,7 +134,6 @@ _PROFILES = (
         stream=True,
         timeout=300.0,
         link_ttl=7 * _DAY,
-        limits=Limits(concurrency=16),
         # The run puts the simulator's own address in its place.
         task_url=_TASK_PAGE,
         default_model="sim-image",

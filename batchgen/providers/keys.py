@@ -16,7 +16,9 @@ def chosen_key(profile: Profile, variables: Mapping[str, str]) -> str | None:
     """The secret of the first variable that is set, or None. The embedded simulator takes a word of ours."""
     if profile.base_url == SIMULATED:
         return SIMULATED
-    return next((variables[name] for name in profile.api_key_env if variables.get(name)), None)
+    # A key pasted with its line end is a common accident, and no header can carry it.
+    given = (variables.get(name, "").strip() for name in profile.api_key_env)
+    return next((key for key in given if key), None)
 
 
 def missing_key(profile: Profile) -> str:

@@ -79,7 +79,7 @@ def test_a_provider_down_past_its_patience_is_left_with_exit_3_and_every_job_pen
         done = cli.run("run", "m.yaml", code=3)
         assert provider.total <= 12
     assert cli.states("out/m") == {"pending": 20}
-    assert re.search(r"apiyi has been down for \d+ s", done.stderr)
+    assert re.search(r"apiyi has served nobody for \d+ s", done.stderr)
 
 
 def test_nobody_listening_is_left_with_exit_3_and_no_attempt_is_spent(cli: Cli) -> None:

@@ -106,7 +106,7 @@ def test_any_bytes_are_read_without_an_exception(data: bytes, kind: str) -> None
 
 
 @settings(max_examples=150, deadline=None)
-@given(pieces=st.lists(texts, max_size=6))
+@given(pieces=st.lists(texts, min_size=1, max_size=6))
 def test_a_streamed_text_means_what_the_same_text_means_whole(pieces: list[str]) -> None:
     facts, streamed, _, task = _read(_sse(pieces), [])
     _, whole, _, _ = _read(_whole("".join(pieces)), [])

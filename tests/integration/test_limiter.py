@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import anyio
+import pytest
 
 from batchgen.errors import BadKey, ServerError
-from batchgen.limiter import Gate
+from batchgen.limiter import Gate, Places
 from batchgen.pacing import Breaker
 from batchgen.providers.profile import Limits
 
@@ -41,8 +42,41 @@ async def test_a_full_gate_lets_the_next_one_in_when_somebody_leaves() -> None:
     assert gate.in_flight == 1
 
 
-async def test_the_runs_own_concurrency_wins_over_the_profiles() -> None:
-    assert Gate(Limits(concurrency=8), concurrency=3, now=Clock()).limit == 3
+@pytest.mark.parametrize(
+    ("stated", "run", "places"), [(8, 3, 3), (3, 8, 3), (20, None, 20), (None, 50, 50), (None, None, 8)]
+)
+def test_the_smaller_of_the_providers_limit_and_the_runs_is_kept(
+    stated: int | None, run: int | None, places: int
+) -> None:
+    assert Gate(Limits(concurrency=stated), concurrency=run, now=Clock()).limit == places
+
+
+async def test_all_providers_together_keep_to_the_runs_concurrency() -> None:
+    everyone, clock = Places(2), Clock()
+    one, two = (Gate(Limits(), concurrency=2, now=clock, everyone=everyone) for _ in range(2))
+    assert await one.enter(1, never)
+    assert await two.enter(1, never)
+    assert one._ready_at(clock.time) == math.inf
+    two.leave()
+    assert await one.enter(1, never)
+
+
+async def test_a_wait_told_to_one_job_holds_for_all_of_the_provider() -> None:
+    clock = Clock()
+    gate = Gate(Limits(), concurrency=None, now=clock)
+    gate.pause(clock.time + 6)
+    assert gate._ready_at(clock.time) == clock.time + 6
+    assert gate.status(None, clock.time).reason == "rate limit"
+
+
+async def test_a_provider_that_never_served_is_given_up_after_the_patience_and_not_later() -> None:
+    clock = Clock()
+    gate = Gate(Limits(), concurrency=None, now=clock, patience=20.0)
+    assert gate.gives_up_at() == math.inf
+    gate.breaker.failed(ServerError("503"), clock.time)
+    assert gate.gives_up_at() == clock.time + 20
+    gate.breaker.succeeded()
+    assert gate.gives_up_at() == math.inf
 
 
 async def test_a_parked_gate_lets_nobody_in_and_says_why() -> None:

@@ -57,7 +57,7 @@ def test_a_success_closes_it_at_once() -> None:
     breaker.succeeded()
     assert not breaker.is_open
     assert breaker.ready_at(1.0) == 1.0
-    assert breaker.down_for(100.0) == 0.0
+    assert breaker.failing_since() is None
 
 
 def test_probes_become_rarer_up_to_a_minute() -> None:
@@ -85,10 +85,8 @@ def test_an_answer_about_the_job_itself_says_that_the_provider_is_up() -> None:
     assert not breaker.is_open
 
 
-def test_rate_limits_open_it_only_when_nothing_else_came_for_a_minute() -> None:
+def test_refusals_for_rate_open_it_like_any_other() -> None:
     breaker = Breaker()
-    _fail(breaker, 20, RateLimited("429"), step=1.0)
-    assert not breaker.is_open
-    breaker.failed(RateLimited("429"), 61.0)
+    _fail(breaker, 5, RateLimited("429"), start=3.0, step=1.0)
     assert breaker.is_open
-    assert breaker.down_for(71.0) == 71.0
+    assert breaker.failing_since() == 3.0

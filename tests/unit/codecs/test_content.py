@@ -81,7 +81,7 @@ def test_a_known_answer_is_read_as_its_notes_say(sample: dict[str, Any]) -> None
         ("![a](data:text/html;base64,PGI+)", []),
         ("![a](data:image/png;base64,iVBORw0KGgo=)", ["iVBORw0KGgo="]),
         ("data:image/png;base64,iVBORw0KGg==data:image/png;base64,AAAA", ["iVBORw0KGg==", "AAAA"]),
-        ("data:[base64: 3000 characters] https://x.test/b.png [100](https://x.test/p.webp)", []),
+        ("data:<base64, 3000 characters> https://x.test/b.png [100](https://x.test/p.webp)", []),
         ("https://x.test", []),
     ],
 )

@@ -365,7 +365,7 @@ def test_a_message_is_one_line_of_bounded_length_without_base64_and_request_id()
     said = f"so\n\n it   is (request id: 202506161710jPkQFY4) data:image/png;base64,{'QUJD' * 1000} {'x y ' * 1000}"
     message = tidy(said)
     assert len(message) == LONGEST_MESSAGE
-    assert message.startswith("so it is data:[base64: 4000 characters] x y")
+    assert message.startswith("so it is data:<base64, 4000 characters> x y")
     assert "\n" not in message
 
 

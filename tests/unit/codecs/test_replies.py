@@ -186,7 +186,8 @@ SHAPES: dict[str, tuple[bytes, list[str]]] = {
     "images, a data URL as url": (_body({"data": [{"url": f"data:image/png;base64,{PNG}"}]}), [PNG]),
     "images, one item failed": (_body({"data": [{"error": {"code": "x"}}, {"url": VIEW}]}), [VIEW]),
     "images, a link in a text item": (_body({"data": [{"text": f"![a]({VIEW})"}]}), [VIEW]),
-    "images, several": (_body({"data": [{"url": VIEW}, {"b64_json": PNG}, {"url": VIEW}]}), [VIEW, PNG]),
+    "images, several": (_body({"data": [{"url": VIEW}, {"b64_json": PNG}, {"url": VIEW}]}), [VIEW, PNG, VIEW]),
+    "images, the same drawn twice": (_body({"data": [{"b64_json": PNG}, {"b64_json": PNG}]}), [PNG, PNG]),
     "images, streamed": (
         b"event: image_generation.partial_image\n"
         + _line({"type": "image_generation.partial_image", "b64_json": "QUJD" * 40, "partial_image_index": 0})
@@ -225,13 +226,14 @@ def test_an_answer_that_is_only_the_text_counts_when_it_holds_an_image() -> None
 
 _FULL: Json = {"error": {"message": "当前分组上游负载已饱和，请稍后再试", "type": "new_api_error"}}
 FAILURES: dict[str, tuple[bytes, type[JobError]]] = {
-    "empty body": (b"", EmptyReply),
-    "blanks": (b" \r\n\r\n", EmptyReply),
+    "empty body": (b"", Unreadable),
+    "blanks": (b" \r\n\r\n", Unreadable),
     "empty content": (_whole(""), EmptyReply),
     "content null": (_whole(None), EmptyReply),
     "no choices": (_body({"choices": []}), EmptyReply),
-    "only [DONE]": (b"data: [DONE]\n\n", EmptyReply),
+    "only [DONE]": (b"data: [DONE]\n\n", Unreadable),
     "a stream of nothing": (_stream(""), EmptyReply),
+    "base64 that is none": (_body({"data": [{"b64_json": "!!!!"}]}), Unreadable),
     "empty data": (_body({"created": 1, "data": []}), EmptyReply),
     "a web page": (b"<!DOCTYPE html><html><title>Welcome</title></html>", Unreadable),
     "cut JSON": (_whole("Hello there")[:60], Unreadable),
