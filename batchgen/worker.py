@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 
 from batchgen import codecs, expiry
-from batchgen.codecs.base import Answer, Ask, Call, Decoder, Found
+from batchgen.codecs.base import Answer, Ask, Call, Found
 from batchgen.codecs.faults import classify
 from batchgen.codecs.tasks import Running, read_task, task_address
 from batchgen.errors import (
@@ -39,11 +39,11 @@ from batchgen.images.room import Place, Room
 from batchgen.images.spool import forget_answer, note_answer, spool_inline
 from batchgen.model import Download, Picture, Recovery, Submission, Work
 from batchgen.providers.profile import SIMULATED, Profile
+from batchgen.replies import LONGEST_ERROR_BODY, Reply
 from batchgen.transport import Head, Transport
 
 log = logging.getLogger(__name__)
 
-LONGEST_ERROR_BODY = 1 << 20
 # A task gateway is asked after 5 seconds and then every 15, as its users do.
 FIRST_POLL, NEXT_POLL = 5.0, 15.0
 # A gateway that does not know a task yet may know it a moment later.
@@ -105,7 +105,7 @@ class Worker:
         call = codecs.encode(await self._ask(work), profile)
         call = _with_header(call, "Idempotency-Key", work.idempotency_key)
         key = self._settings.keys.get(work.provider)
-        reply = _Reply(profile, self._now)
+        reply = Reply(profile, self._now)
         stream = self._transport.send(
             call, timeout=profile.timeout, authorization=f"Bearer {key}" if key else None
         )
@@ -240,82 +240,6 @@ class Worker:
         )
 
 
-class _Reply:
-    """One reply as it arrives: a good one is decoded on the way, an error body is collected."""
-
-    def __init__(self, profile: Profile, now: Callable[[], float]) -> None:
-        self._profile = profile
-        self._now = now
-        self._head: Head | None = None
-        self._decoder: Decoder | None = None
-        self._body = bytearray()
-        self._task_told = False
-        self._streamed = False
-        self._link_open = False
-        self._links = 0
-
-    def take(self, item: Head | bytes) -> list[TaskSeen | Progress]:
-        """The next item of the transport; returns what became known by it."""
-        if isinstance(item, Head):
-            self._head = item
-            if item.status < 300:
-                self._decoder = codecs.decoder(self._profile.endpoint, item.headers.get("content-type", ""))
-            return []
-        if self._decoder is None:
-            self._body += item[: LONGEST_ERROR_BODY - len(self._body)]
-            return []
-        self._streamed = self._streamed or item.startswith((b"data:", b"event:", b":"))
-        facts = self._decoder.feed(item)
-        self._task_told = self._task_told or any(isinstance(fact, TaskSeen) for fact in facts)
-        return facts
-
-    def early(self, item: Head | bytes) -> Replied | None:
-        """The stream so far, when a link in it may just have become whole: no crash may lose that."""
-        if self._decoder is None or not self._streamed or isinstance(item, Head):
-            return None
-        self._link_open = self._link_open or b"http" in item
-        if not self._link_open or b")" not in item:
-            return None
-        self._link_open = False
-        kept = self.kept()
-        links = kept.text.count("http") if kept else 0
-        if links <= self._links:
-            return None
-        self._links = links
-        return kept
-
-    def kept(self) -> Replied | None:
-        """What the ledger keeps of the reply, once there is one."""
-        if self._head is None:
-            return None
-        text = self._decoder.kept() if self._decoder else self._body.decode("utf-8", "replace")[:65536]
-        return Replied(self._head.status, _request_id(self._head), text)
-
-    def answer(self, cut: Interrupted | None, ask: int) -> Answer | Exception:
-        """The images of the reply, or the leaf that says why there are none (or a mistake of ours).
-
-        `cut`: the connection broke. Then an error status that was read stands, and so do the images
-        when all `ask` of them are there; anything else is unknown.
-        """
-        if self._head is None:
-            return cut or Interrupted("the connection closed before any answer")
-        if self._decoder is None:
-            return classify(self._head.status, self._head.headers, bytes(self._body), now=self._now())
-        try:
-            answer = self._decoder.finish()
-        except JobError as error:
-            return cut or error
-        except Exception as bug:  # the caller raises it, once the reply is kept
-            return bug
-        return cut if cut is not None and len(answer.images) < ask else answer
-
-    def untold_task(self, answer: Answer | Exception) -> str | None:
-        """The task id of the judged reply, when no event has told it."""
-        if self._task_told or self._decoder is None:
-            return None
-        return answer.task_id if isinstance(answer, Answer) else self._decoder.task_id
-
-
 def _inline(generated: Generated) -> bool:
     return any(image.spool is not None for image in generated.images)
 
@@ -337,13 +261,6 @@ def _hide(text: str, secrets: Collection[str]) -> str:
         # Gateways take keys with and without `sk-`, and quote them either way.
         text = text.replace(secret, "[key]").replace(secret.removeprefix("sk-"), "[key]")
     return text
-
-
-def _request_id(head: Head) -> str | None:
-    for name in ("x-oneapi-request-id", "x-api-request-id", "x-request-id"):
-        if value := head.headers.get(name):
-            return value
-    return None
 
 
 def _with_header(call: Call, name: str, value: str) -> Call:

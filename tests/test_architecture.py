@@ -45,6 +45,7 @@ RINGS = {
     "images": 2,
     "storage": 2,
     "simulator": 2,
+    "replies": 3,
     "worker": 3,
     "engines": 3,
     "lanes": 3,
