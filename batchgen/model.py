@@ -45,13 +45,15 @@ STEPS: Mapping[JobState, frozenset[JobState]] = {
     _S.PENDING: frozenset({_S.RUNNING, _S.FAILED, _S.CANCELLED}),
     # Back to `pending`: a retry with its time, or more images to ask for.
     _S.RUNNING: frozenset({_S.PENDING, _S.GENERATED, _S.DONE, _S.FAILED, _S.REFUSED, _S.HELD}),
-    # Back to `pending`: a saved output was lost or the user asks for it anew.
     _S.GENERATED: frozenset({_S.DONE, _S.EXPIRED, _S.FAILED}),
+    # Every end leads back to `pending`: the user asks for what is missing, or for all of it anew.
+    # Back to `generated`: a saved file was lost.
     _S.DONE: frozenset({_S.PENDING, _S.GENERATED}),
-    _S.FAILED: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
-    # Back from an end with images: a kept reply read again, or a fresh link.
+    # Back with images: a kept reply read again, a fresh link, or a retry that fetches a bad one once more.
+    # Back to `running`, by a retry only: its last attempt is open again and its task is asked for once more.
+    _S.FAILED: frozenset({_S.PENDING, _S.RUNNING, _S.GENERATED, _S.DONE}),
     _S.REFUSED: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
-    _S.HELD: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
+    _S.HELD: frozenset({_S.PENDING, _S.RUNNING, _S.GENERATED, _S.DONE}),
     _S.EXPIRED: frozenset({_S.PENDING, _S.GENERATED, _S.DONE}),
     _S.CANCELLED: frozenset({_S.PENDING}),
 }

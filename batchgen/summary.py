@@ -6,12 +6,13 @@ know within ten seconds what is left to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import TypeVar
 
-from batchgen.ledger.records import JobRecord, Status
+from batchgen.ledger.records import JobRecord, OutputRecord, Status
 from batchgen.model import JobState, OutputState
 from batchgen.progress import duration, until_text
 from batchgen.sinks import Report
@@ -50,6 +51,23 @@ _ADVICE: Mapping[JobState, str] = {
 }
 
 
+class Way(StrEnum):
+    """What a retry of a job does: `ledger.retrying` decides, this only foretells it."""
+
+    ASK = "ask"
+    DOWNLOAD = "download"
+    REPLACE = "replace"
+    """the picture came and can't be had: it is generated anew"""
+    SEND = "send"
+
+
+_FREE_ADVICE: Mapping[Way, str] = {
+    Way.ASK: "asks its task first, at no cost; a second retry sends it again: {retry} && {run}",
+    Way.DOWNLOAD: "tries the download again at no cost: {retry} && {run}",
+    Way.REPLACE: "mend the cause, then generate them anew (paid again): {retry} && {run}",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
     """What the user would type: the workspace, and the `run` command line if it is known."""
@@ -57,11 +75,16 @@ class Commands:
     workspace: str
     run: str | None = None
 
-    def advice(self, state: JobState) -> str:
-        """The command that deals with jobs in this state."""
+    def advice(self, state: JobState, way: Way, error: str = "") -> str:
+        """The command that deals with jobs in this state, of one kind of error if it is named."""
         run = self.run or "batchgen run MANIFEST"
-        retry = f"batchgen retry {self.workspace} --state {state}"
-        return _ADVICE[state].format(run=run, retry=retry, fetch=f"batchgen fetch {self.workspace}")
+        retry = f"batchgen retry {self.workspace} --state {state}" + (f" --error {error}" if error else "")
+        words = _FREE_ADVICE.get(way, _ADVICE[state])
+        return words.format(run=run, retry=retry, fetch=f"batchgen fetch {self.workspace}")
+
+
+_TASK_GOES_ON = frozenset({"unfinished", "interrupted"})
+"""Kinds of error after which a task may still bring its images."""
 
 
 @dataclass(slots=True)
@@ -75,8 +98,11 @@ class _Kind:
 class Unfinished:
     """Collects the jobs that are not done, in whatever number, and puts them into words."""
 
-    def __init__(self) -> None:
-        self._kinds: dict[tuple[JobState, str], _Kind] = {}
+    def __init__(self, askable: Collection[str] = (), now: float = 0.0) -> None:
+        """`askable`: providers that can be asked for a task; `now` tells which links are past their date."""
+        self._askable = askable
+        self._now = now
+        self._kinds: dict[tuple[JobState, Way, str], _Kind] = {}
         self.warned = 0
         """Jobs with warnings, done or not."""
 
@@ -85,7 +111,7 @@ class Unfinished:
         if record.state is JobState.DONE:
             return
         error_kind = record.error.kind if record.error else ""
-        kind = self._kinds.setdefault((record.state, error_kind), _Kind())
+        kind = self._kinds.setdefault((record.state, self._way(record), error_kind), _Kind())
         kind.count += 1
         if kind.count <= NAMED:
             kind.named.append((record.job.id, reason(record)))
@@ -93,14 +119,34 @@ class Unfinished:
     def lines(self, commands: Commands) -> Iterator[str]:
         """A block for each state, worst first."""
         for state, title in _TITLES.items():
-            kinds = {error: kind for (one, error), kind in self._kinds.items() if one is state}
+            kinds = {(way, error): kind for (one, way, error), kind in self._kinds.items() if one is state}
             if not kinds:
                 continue
             yield ""
             yield f"{sum(kind.count for kind in kinds.values())} {title}"
-            for error, kind in kinds.items():
+            mixed = len({way for way, _ in kinds}) > 1
+            for (way, error), kind in kinds.items():
                 yield from _kind_lines(kind, commands, state, error)
-            yield f"  -> {commands.advice(state)}"
+                if mixed:
+                    yield f"  -> {commands.advice(state, way, error)}"
+            if not mixed:
+                yield f"  -> {commands.advice(state, way)}"
+
+    def _way(self, record: JobRecord) -> Way:
+        kind = record.error.kind if record.error else ""
+        if record.state is JobState.HELD or (record.state is JobState.FAILED and kind in _TASK_GOES_ON):
+            last = record.attempts[-1] if record.attempts else None
+            if last and last.task_id and not last.asked_again and kind != "task_unknown":
+                return Way.ASK if last.provider in self._askable else Way.SEND
+        bad = [output for output in record.outputs if output.state is OutputState.BAD]
+        if record.state is not JobState.FAILED or not bad:
+            return Way.SEND
+        free = len(record.outputs) >= record.job.n and all(self._lives(output) for output in bad)
+        return Way.DOWNLOAD if free else Way.REPLACE
+
+    def _lives(self, output: OutputRecord) -> bool:
+        dated = output.expires_at is not None and output.expires_at <= self._now
+        return output.url is not None and not dated and not output.second_chance
 
 
 def _kind_lines(kind: _Kind, commands: Commands, state: JobState, error: str) -> Iterator[str]:
@@ -152,22 +198,33 @@ def closing(name: str, report: Report, unfinished: Unfinished, commands: Command
 
 def _totals(report: Report, commands: Commands) -> Iterator[str]:
     yield f"images   {commands.workspace}/images"
-    yield f"cost     {report.status.cost:.2f} by the price list, for the whole batch"
+    yield f"cost     {cost_words(report.status, ', for the whole batch')}"
     requests = counted(report.requests, "request")
     images = counted(report.images, "image")
     yield f"time     {duration(report.run_seconds)} in this run: {requests}, {images}"
 
 
+def cost_words(status: Status, scope: str = "") -> str:
+    """What the batch cost by the price list, or that nobody knows."""
+    if not status.cost and any(status.outputs.values()):
+        return "unknown: no price given"
+    return f"{status.cost:.2f} by the price list{scope}"
+
+
 def link_warning(status: Status, commands: Commands) -> str | None:
-    """Links of images that are not on disk and die within a day, or None."""
+    """Links of images that are not on disk and die within a day, or are past their date; or None."""
     if not status.expiring_within_24h or status.next_expiry is None:
         return None
     first = datetime.fromtimestamp(status.next_expiry)
     links = counted(status.expiring_within_24h, "image")
-    return (
-        f"{links} not on disk, and the links die within 24 hours, the first at {first:%H:%M on %d %B}: "
-        f"batchgen fetch {commands.workspace}"
-    )
+    past = status.past_their_date
+    if past == status.expiring_within_24h:
+        fate = f"the links are past their date, the first since {first:%H:%M on %d %B}"
+    elif past:
+        fate = f"{counted(past, 'link')} past the date, the others die within 24 hours"
+    else:
+        fate = f"the links die within 24 hours, the first at {first:%H:%M on %d %B}"
+    return f"{links} not on disk, and {fate}: batchgen fetch {commands.workspace}"
 
 
 def counts(numbers: Mapping[_State, int], states: Iterable[_State]) -> str:

@@ -34,10 +34,10 @@ from batchgen.events import Event, Failed, Generated, Progress, RemoteImage, Rep
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.fetch import fetch
 from batchgen.images.inspect import decoders
-from batchgen.images.references import ready
+from batchgen.images.references import fetched, ready
 from batchgen.images.room import Place, Room
 from batchgen.images.spool import forget_answer, note_answer, spool_inline
-from batchgen.model import Download, Picture, Recovery, Submission, Work
+from batchgen.model import Download, Endpoint, Picture, Recovery, Submission, Work
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.replies import LONGEST_ERROR_BODY, Reply
 from batchgen.transport import Head, Transport
@@ -138,9 +138,16 @@ class Worker:
 
     async def _ask(self, work: Submission) -> Ask:
         job = work.job
-        references = [await ready(source) for source in job.references]
-        mask: Picture | None = await ready(job.mask) if job.mask else None
+        references = [await self._picture(source, work.provider) for source in job.references]
+        mask = await self._picture(job.mask, work.provider) if job.mask else None
         return Ask(job=job, count=work.ask, references=tuple(references), mask=mask)
+
+    async def _picture(self, source: str, provider: str) -> Picture:
+        """A reference or mask as the endpoint takes it: a form holds bytes, so a link is fetched for it."""
+        picture = await ready(source)
+        if picture.url is None or self._settings.profiles[provider].endpoint is not Endpoint.IMAGES:
+            return picture
+        return await fetched(picture.url, transport=self._transport, guard=self._settings.guards[provider])
 
     async def _outcome(
         self, answer: Answer | Exception, attempt_id: int, profile: Profile

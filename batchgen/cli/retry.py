@@ -1,9 +1,12 @@
-"""`batchgen retry`: puts jobs that ended back to pending. Sends nothing: the next run does."""
+"""`batchgen retry`: takes up jobs that ended, and says what it will cost. Sends nothing: the next run does."""
 
 from __future__ import annotations
 
 import asyncio
+import shlex
 import time
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -13,8 +16,10 @@ from batchgen.cli.filters import FilterOptions, filter_options, make_filter
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
 from batchgen.errors import UsageError
 from batchgen.ledger.records import Filter
+from batchgen.ledger.retrying import Retried
 from batchgen.ledger.store import Ledger
 from batchgen.model import END_STATES, JobState
+from batchgen.summary import counted
 
 DEFAULT = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
 """Without `--state`: neither what was refused nor what may already be paid for."""
@@ -24,24 +29,49 @@ DEFAULT = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
 @workspace_argument
 @filter_options
 def command(place: Path, folder: Path | None, **options: Unpack[FilterOptions]) -> None:
-    """Put jobs of WORKSPACE that are at an end state back to pending; the next run sends them.
+    """Take up jobs of WORKSPACE that are at an end state; the next run does what is said here.
 
-    Without --state these are failed, expired and cancelled jobs. Ask for `refused`, `held` (it may
-    be paid twice) or `done` by name: --state failed,refused,held,expired.
+    What is free comes first: a task is asked for once more, a failed download is tried again. A second
+    retry of the same job sends a new request. Without --state these are failed, expired and cancelled
+    jobs. Ask for `refused`, `held` (it may be paid twice) or `done` by name: --state failed,held.
     """
     workspace = existing_workspace(place, folder)
     which = make_filter(DEFAULT, **options)
     if wrong := which.states - END_STATES:
         raise UsageError(f"--state {','.join(sorted(wrong))}: such jobs are not at an end, nothing to retry")
-    count = asyncio.run(_retry(workspace, which))
-    states = ", ".join(sorted(which.states))
-    if count:
-        jobs = "1 job is" if count == 1 else f"{count} jobs are"
-        click.echo(f"{jobs} pending again: batchgen run MANIFEST", err=True)
-    else:
-        click.echo(f"no job fits (looked at: {states}); --state names others", err=True)
+    click.echo(asyncio.run(_retry(workspace, which, str(place) if place.is_file() else None)), err=True)
 
 
-async def _retry(workspace: Path, which: Filter) -> int:
+async def _retry(workspace: Path, which: Filter, manifest: str | None) -> str:
     async with Ledger.open(workspace, now=time.time) as ledger:
-        return await ledger.retry(which, time.time())
+        found = await ledger.put_back(which, time.time())
+        if not found.total:
+            return _nothing(which, await _others(ledger, which))
+        name = manifest or await ledger.get_note("manifest")
+    return f"{counted(found.total, 'job')}: {_fates(found)}: batchgen run {shlex.quote(name or 'MANIFEST')}"
+
+
+async def _others(ledger: Ledger, which: Filter) -> Counter[JobState]:
+    """Jobs at the other ends but `done` that fit all the same, by state."""
+    states = END_STATES - which.states - {JobState.DONE}
+    if not states:
+        return Counter()
+    return Counter([record.state async for record in ledger.reader.jobs(replace(which, states=states))])
+
+
+def _fates(found: Retried) -> str:
+    fates = (
+        (found.asked, "asked for at its provider (free)"),
+        (found.downloaded, "downloaded again (free)"),
+        (found.sent, "sent again (paid)"),
+    )
+    return ", ".join(f"{number} {'is' if number == 1 else 'are'} {fate}" for number, fate in fates if number)
+
+
+def _nothing(which: Filter, others: Counter[JobState]) -> str:
+    looked = ", ".join(state for state in JobState if state in which.states)
+    words = f"nothing to retry among {looked}"
+    if not others:
+        return words
+    more = ", ".join(f"{n} {'is' if n == 1 else 'are'} {state}" for state, n in others.items())
+    return f"{words}; {more}: add --state {','.join(others)}"

@@ -14,7 +14,7 @@ from batchgen.cli.workspaces import existing_workspace, workspace_argument
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import ProviderStatus, Status
 from batchgen.model import JobState, OutputState
-from batchgen.summary import Commands, counts, link_warning
+from batchgen.summary import Commands, cost_words, counts, link_warning
 
 
 @click.command("status")
@@ -40,7 +40,7 @@ def _text(status: Status, workspace: Path) -> str:
         f"jobs      {counts(status.jobs, JobState)} (of {sum(status.jobs.values())})",
         f"images    {counts(status.outputs, OutputState)}",
         f"attempts  {status.attempts}",
-        f"cost      {status.cost:.2f} by the price list",
+        f"cost      {cost_words(status)}",
     ]
     lines += [f"provider  {name}: {_traffic(one)}" for name, one in status.providers.items()]
     if warning := link_warning(status, Commands(str(workspace))):

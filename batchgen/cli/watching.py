@@ -19,6 +19,7 @@ from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Filter
 from batchgen.model import JobState
 from batchgen.progress import Bar, PlainLines, Tally
+from batchgen.providers.stored import load_profiles
 from batchgen.sinks import Report
 from batchgen.stop import StopSignal
 from batchgen.summary import Commands, Unfinished, closing
@@ -75,8 +76,9 @@ def run_logged(workspace: Path, secrets: Collection[str], work: Callable[[], Awa
 
 async def summarise(name: str, report: Report, workspace: Path, run: str | None) -> str:
     """The closing words, with every job that is not done."""
-    unfinished = Unfinished()
     async with Reader.open(workspace) as reader:
+        profiles = load_profiles(await reader.note("profiles"))
+        unfinished = Unfinished({one for one, profile in profiles.items() if profile.task_url}, time.time())
         async for record in reader.jobs(Filter(states=_NOT_DONE), all=False):
             unfinished.add(record)
         unfinished.warned = await reader.warned()

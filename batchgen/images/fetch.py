@@ -6,35 +6,30 @@ renamed. Never sends a key, never writes outside the workspace, never overwrites
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import urljoin
 
 import anyio
 import anyio.to_thread
 
-from batchgen.codecs.base import Call
 from batchgen.errors import BadImage, Blocked, DownloadFailed, Interrupted, LinkDead, NotSent
 from batchgen.events import Saved
 from batchgen.images.addresses import AddressGuard
+from batchgen.images.follow import following
 from batchgen.images.inspect import decoders
 from batchgen.images.partial import NOTE, PART, PartialFile
 from batchgen.images.provenance import TOLD
 from batchgen.images.settle import settle, settle_spool
 from batchgen.images.spool import ASIDE
-from batchgen.images.verdicts import REDIRECTS, continues, refusal, validator, whole_size
+from batchgen.images.verdicts import continues, refusal, validator, whole_size
 from batchgen.model import Download
 from batchgen.storage.local import INCOMING, disk, inside, remove
 from batchgen.transport import Head, Transport
 
-MOST_REDIRECTS: Final = 5
 _REFUSAL_BYTES: Final = 4096
-_ABSOLUTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 async def fetch(
@@ -117,7 +112,10 @@ class Fetcher:
 
     async def _transfer(self, url: str, part: PartialFile) -> None:
         """Stream the file, or its missing rest, into `part`."""
-        async with self._open(url, part.range_headers()) as (head, body):
+        link = following(
+            url, transport=self.transport, guard=self.guard, idle=self.idle, headers=part.range_headers()
+        )
+        async with link as (head, body):
             if part.size and head.status == 200:
                 await anyio.to_thread.run_sync(part.restart)
             if head.status == 200 or continues(head, part.size):
@@ -142,31 +140,6 @@ class Fetcher:
                 await anyio.to_thread.run_sync(part.flush)
         if size is not None and part.size != size:
             raise DownloadFailed(f"the download is cut: {part.size} of {size} bytes")
-
-    @asynccontextmanager
-    async def _open(
-        self, url: str, headers: dict[str, str]
-    ) -> AsyncGenerator[tuple[Head, AsyncIterator[bytes]], None]:
-        """Ask for `url` and follow redirects, each checked like the first."""
-        for _ in range(MOST_REDIRECTS + 1):
-            pin = await self.guard.check(url, proxied=self.transport.proxied(url))
-            call = Call(method="GET", url=url, headers={"Accept-Encoding": "identity", **headers})
-            async with aclosing(self.transport.send(call, timeout=self.idle, pin=pin)) as reply:
-                head = await anext(reply)
-                assert isinstance(head, Head), "a reply begins with its head"
-                location = head.headers.get("location")
-                if head.status not in REDIRECTS or not location:
-                    yield head, _body(reply)
-                    return
-            # An absolute address stays byte for byte what it is: joining could tidy up a signed query.
-            url = location if _ABSOLUTE.match(location) else urljoin(url, location)
-        raise Blocked(f"more than {MOST_REDIRECTS} redirects")
-
-
-async def _body(reply: AsyncIterator[Head | bytes]) -> AsyncIterator[bytes]:
-    async for item in reply:
-        if isinstance(item, bytes):
-            yield item
 
 
 async def _beginning(body: AsyncIterator[bytes]) -> bytes:

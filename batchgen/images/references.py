@@ -1,6 +1,7 @@
-"""References and masks made ready to send: a file or data URL becomes bytes, a link stays a link.
+"""References and masks made ready to send: a file or data URL becomes bytes, a link stays a link,
+or is fetched for an endpoint that takes bytes.
 
-The type comes from the bytes. Nothing is fetched or re-encoded. Data URLs are kept as files of the
+The type comes from the bytes. Nothing is re-encoded. Data URLs are kept as files of the
 workspace, so that the ledger holds no image.
 """
 
@@ -15,15 +16,32 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
+import anyio
 import anyio.to_thread
 
-from batchgen.errors import BadImage, BadReference, ManifestError
+from batchgen.errors import (
+    BadImage,
+    BadReference,
+    Blocked,
+    DownloadFailed,
+    Interrupted,
+    ManifestError,
+    NotSent,
+)
+from batchgen.images.addresses import AddressGuard
+from batchgen.images.follow import following
 from batchgen.images.inspect import decoders, extension, sniff
 from batchgen.images.spool import decoded
 from batchgen.model import Entry, Picture
 from batchgen.storage.local import INCOMING, Aside, publish, remove
+from batchgen.transport import Transport
 
 LARGEST_REFERENCE: Final = 20 << 20
+
+# The host may send nothing for so many seconds, and the whole picture may take so many.
+_IDLE, _TOTAL = 60.0, 300.0
+# These of the 4xx ask for a repetition themselves.
+_LATER: Final = frozenset({408, 425, 429})
 
 REFERENCES: Final = "images/.references"
 """Below the workspace: the pictures of data URLs, named by their content."""
@@ -35,10 +53,54 @@ async def ready(source: str, *, max_bytes: int = LARGEST_REFERENCE) -> Picture:
     Raises `BadReference` when it is missing, larger than `max_bytes`, or no image a provider takes.
     """
     if source.lower().startswith(("http://", "https://")):
-        name = Path(urlsplit(source).path).name or "reference"
-        return Picture(name=name, mime="application/octet-stream", url=source)
+        return Picture(name=_link_name(source), mime="application/octet-stream", url=source)
     read = _from_data_url if _is_data_url(source) else _from_file
     return await anyio.to_thread.run_sync(partial(read, source, max_bytes), limiter=decoders())
+
+
+async def fetched(
+    url: str, *, transport: Transport, guard: AddressGuard, max_bytes: int = LARGEST_REFERENCE
+) -> Picture:
+    """Fetch a picture that is a link, under the rules of downloads: addresses checked, no key sent.
+
+    Raises `BadReference` when it can't be had or is no image a provider takes, and `NotSent` for
+    trouble on the way that may pass: the provider has heard nothing yet.
+    """
+    what = f"reference {_without_query(url)}"
+    try:
+        with anyio.fail_after(_TOTAL):
+            data = await _downloaded(url, what, transport, guard, max_bytes)
+    except Blocked as error:
+        raise BadReference(f"{what} can't be fetched: {error.message}") from error
+    except (DownloadFailed, Interrupted) as error:
+        raise NotSent(f"{what} can't be fetched now: {error.message}") from error
+    except TimeoutError as error:
+        raise NotSent(f"{what} took longer than {_TOTAL:g} s to fetch") from error
+    return _picture(_link_name(url), data, what)
+
+
+async def _downloaded(url: str, what: str, transport: Transport, guard: AddressGuard, max_bytes: int) -> bytes:
+    data = bytearray()
+    async with following(url, transport=transport, guard=guard, idle=_IDLE, headers={}) as (head, body):
+        if head.status in _LATER or head.status >= 500:
+            raise NotSent(f"{what} can't be fetched now: HTTP {head.status}")
+        if head.status != 200:
+            raise BadReference(f"{what} can't be fetched: HTTP {head.status}")
+        async for piece in body:
+            data += piece
+            if len(data) > max_bytes:
+                raise BadReference(f"{what} is larger than the {max_bytes} bytes allowed")
+    return bytes(data)
+
+
+def _link_name(url: str) -> str:
+    return Path(urlsplit(url).path).name or "reference"
+
+
+def _without_query(url: str) -> str:
+    """As it may be shown: the query of a signed link is a secret, and so is a password before the host."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _from_file(source: str, max_bytes: int) -> Picture:

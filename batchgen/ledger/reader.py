@@ -197,7 +197,7 @@ def _by_job(rows: Iterable[sqlite3.Row]) -> dict[int, list[sqlite3.Row]]:
 
 def _status(db: sqlite3.Connection, now: float) -> Status:
     tally = {(row["subject"], row["state"]): row["n"] for row in db.execute(SQL["tally"])}
-    deadlines = db.execute(SQL["link_deadlines"], {"soon": now + _DAY}).fetchone()
+    deadlines = db.execute(SQL["link_deadlines"], {"soon": now + _DAY, "now": now}).fetchone()
     return Status(
         jobs={state: tally["job", state.value] for state in JobState},
         outputs={state: tally["output", state.value] for state in OutputState},
@@ -206,6 +206,7 @@ def _status(db: sqlite3.Connection, now: float) -> Status:
         cost=round(float(tally["cost", ""]), 6),
         next_expiry=deadlines["next_expiry"],
         expiring_within_24h=deadlines["soon"],
+        past_their_date=deadlines["past"],
         providers=_providers(db),
     )
 

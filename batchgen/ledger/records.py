@@ -37,6 +37,8 @@ class AttemptRecord:
     started_at: float
     finished_at: float | None
     cost: float | None
+    asked_again: bool = False
+    """a retry opened it again, to ask for its task once more"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class OutputRecord:
     height: int | None
     format: str | None
     error: ErrorRecord | None
+    second_chance: bool = False
+    """it was bad, and a retry had it fetched once more"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +176,9 @@ class Status:
     cost: float
     next_expiry: float | None
     expiring_within_24h: int
+    """images not on disk whose link dies within a day, or is past its date"""
+    past_their_date: int = 0
+    """of these, the ones past it"""
     providers: Mapping[str, ProviderStatus] = field(default_factory=dict)
 
 

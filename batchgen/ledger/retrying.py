@@ -1,22 +1,46 @@
-"""Puts jobs at an end state back to `pending` because the user asks for it. Runs inside a transaction."""
+"""Takes up jobs at an end state again because the user asks for it. Runs inside a transaction.
+
+What may still be had without paying comes first: a task that its provider can be asked for once
+more, a picture whose link still lives. Only a second retry of the same job generates anew.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
+from dataclasses import dataclass
 
 from batchgen.ledger.records import Filter
 from batchgen.ledger.rows import Params, dump, filter_params
 from batchgen.ledger.statements import SQL
-from batchgen.ledger.states import state_by_outputs
+from batchgen.ledger.states import require_step, state_by_outputs
 from batchgen.ledger.steps import count_outputs
 from batchgen.model import END_STATES, JobState
+from batchgen.providers.stored import load_profiles
 
 DEFAULT_STATES = frozenset({JobState.FAILED, JobState.REFUSED, JobState.HELD, JobState.EXPIRED})
 """What `retry` takes when no state is named."""
 
 
-def retry(db: sqlite3.Connection, chosen: Filter, at: float) -> int:
-    """Put back the listed jobs that fit, and those cancelled because of one of them; return how many.
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Jobs that a retry moved, by what the next run does with them. Only `sent` is paid for."""
+
+    asked: int = 0
+    """the provider is asked for the task of an earlier attempt"""
+    downloaded: int = 0
+    """every image is there or has a link that is tried again"""
+    sent: int = 0
+    """images are missing: a new request asks for them"""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.asked + self.downloaded + self.sent
+
+
+def retry(db: sqlite3.Connection, chosen: Filter, at: float) -> Retried:
+    """Take up the listed jobs that fit, and those cancelled because of one of them.
 
     Images that are there are kept and only the missing ones asked for anew; a `done` job starts a
     new round. States that are no end are left out.
@@ -24,27 +48,63 @@ def retry(db: sqlite3.Connection, chosen: Filter, at: float) -> int:
     states = (chosen.states or DEFAULT_STATES) & END_STATES
     params = filter_params(chosen) | {"states": dump(sorted(states))}
     rows = db.execute(SQL["retryable_keys"], params).fetchall()
-    return sum(_put_back(db, row["key"], JobState(row["state"]), at) for row in rows)
+    again = _Again(db, at)
+    for row in rows:
+        again.take_up(row["key"], JobState(row["state"]))
+    return again.retried()
 
 
-def _put_back(db: sqlite3.Connection, key: int, old: JobState, at: float) -> int:
-    job = db.execute(SQL["job"], {"key": key}).fetchone()
-    if job["state"] != old:  # came along with its parent already
-        return 0
-    if old is JobState.DONE:
-        _open_round(db, job, at)
-    else:
-        db.execute(SQL["supersede_lost"], {"key": key})
-        # A provider may deliver more than was asked: without the lost ones it can be complete.
-        outputs = count_outputs(db, {"key": key, "round": job["round"]})
-        new = state_by_outputs(outputs, job["wanted"])
-        db.execute(SQL["reset_job"], {"key": key, "old": old, "new": new})
-    children = db.execute(SQL["cancelled_children"], {"key": key}).fetchall()
-    return 1 + sum(_put_back(db, child["key"], JobState.CANCELLED, at) for child in children)
+class _Again:
+    """One retry: which providers can be asked for a task, and how many jobs went where."""
 
+    def __init__(self, db: sqlite3.Connection, at: float) -> None:
+        self._db = db
+        self._at = at
+        note = db.execute(SQL["get_note"], {"key": "profiles"}).fetchone()
+        profiles = load_profiles(note["value"] if note else None)
+        self._askable = dump(sorted(name for name, profile in profiles.items() if profile.task_url))
+        self._went: Counter[JobState] = Counter()
 
-def _open_round(db: sqlite3.Connection, job: sqlite3.Row, at: float) -> None:
-    identity: Params = {"key": job["key"], "fingerprint": job["fingerprint"]}
-    (number,) = db.execute(SQL["add_round"], {**identity, "at": at}).fetchone()
-    blank: Params = {"error_kind": None, "error_code": None, "error_message": None}
-    db.execute(SQL["enter_round"], {**identity, **blank, "round": number, "state": JobState.PENDING})
+    def retried(self) -> Retried:
+        """How many jobs were taken up so far."""
+        sent, asked = self._went[JobState.PENDING], self._went[JobState.RUNNING]
+        return Retried(asked=asked, downloaded=self._went.total() - sent - asked, sent=sent)
+
+    def take_up(self, key: int, old: JobState) -> None:
+        """Move a job from its end state, and its cancelled children with it."""
+        job = self._db.execute(SQL["job"], {"key": key}).fetchone()
+        if job["state"] != old:  # came along with its parent already
+            return
+        new = self._open_round(job) if old is JobState.DONE else self._resume(job, old)
+        self._went[new] += 1
+        for child in self._db.execute(SQL["cancelled_children"], {"key": key}).fetchall():
+            self.take_up(child["key"], JobState.CANCELLED)
+
+    def _resume(self, job: sqlite3.Row, old: JobState) -> JobState:
+        key: int = job["key"]
+        self._db.execute(SQL["second_chance"], {"key": key, "at": self._at})
+        reopened = self._reopen(key) if old in (JobState.HELD, JobState.FAILED) else None
+        if reopened is not None:
+            # What was lost stays with the job: to ask for it anew, together with the task, would be paid.
+            new, tries = JobState.RUNNING, reopened["counted"]
+        else:
+            self._db.execute(SQL["supersede_lost"], {"key": key})
+            # A provider may deliver more than was asked: without the lost ones it can be complete.
+            outputs = count_outputs(self._db, {"key": key, "round": job["round"]})
+            new, tries = state_by_outputs(outputs, job["wanted"]), 0
+        require_step(job["id"], old, new)
+        self._db.execute(SQL["reset_job"], {"key": key, "old": old, "new": new, "tries": tries})
+        return new
+
+    def _reopen(self, key: int) -> sqlite3.Row | None:
+        params: Params = {"key": key, "askable": self._askable}
+        row: sqlite3.Row | None = self._db.execute(SQL["reopen_attempt"], params).fetchone()
+        return row
+
+    def _open_round(self, job: sqlite3.Row) -> JobState:
+        identity: Params = {"key": job["key"], "fingerprint": job["fingerprint"]}
+        (number,) = self._db.execute(SQL["add_round"], {**identity, "at": self._at}).fetchone()
+        blank: Params = {"error_kind": None, "error_code": None, "error_message": None}
+        new = JobState.PENDING
+        self._db.execute(SQL["enter_round"], {**identity, **blank, "round": number, "state": new})
+        return new

@@ -175,6 +175,7 @@ def _attempt(row: sqlite3.Row) -> AttemptRecord:
         started_at=row["started_at"],
         finished_at=row["finished_at"],
         cost=row["cost"],
+        asked_again=bool(row["asked_again"]),
     )
 
 
@@ -191,6 +192,7 @@ def _output(row: sqlite3.Row) -> OutputRecord:
         height=row["height"],
         format=row["format"],
         error=_error(row),
+        second_chance=bool(row["second_chance"]),
     )
 
 

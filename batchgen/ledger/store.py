@@ -212,7 +212,11 @@ class Ledger:
         return await self._read(claims.open_attempts)
 
     async def retry(self, filter: Filter, at: float) -> int:
-        """Put jobs at an end state back to `pending`; returns how many. See `retrying.retry`."""
+        """Take up jobs at an end state again; returns how many. See `put_back`."""
+        return (await self.put_back(filter, at)).total
+
+    async def put_back(self, filter: Filter, at: float) -> retrying.Retried:
+        """Take up jobs at an end state again; returns what the next run does with them. See `retrying.retry`."""
         return await self._write(lambda db: retrying.retry(db, filter, at))
 
     async def traffic(self, name: str, status: ProviderStatus) -> None:

@@ -267,6 +267,11 @@ async def test_a_bad_image_fails_the_job_once_nothing_is_outstanding(tmp_path: P
         assert await ledger.saved(second.output_id, file("cat-1"), NOW) is JobState.FAILED
         assert (await one(ledger, "cat")).error == ErrorRecord("bad_image", None, "cut")
         assert await ledger.retry(Filter(), NOW) == 1
+        (once_more,) = await due(ledger, "cat")
+        await ledger.output_failed(
+            once_more.output_id, BadImage("cut"), NOW, state=OutputState.BAD, not_before=None
+        )
+        assert await ledger.retry(Filter(), NOW) == 1
         (job,) = await claim(ledger)
         assert job.have == 1
         await generate(ledger, "cat")

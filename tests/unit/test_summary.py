@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
-from batchgen.ledger.records import AttemptRecord, ErrorRecord, JobRecord, Status
-from batchgen.model import Job, JobState, Outcome
+import pytest
+
+from batchgen.ledger.records import AttemptRecord, ErrorRecord, JobRecord, OutputRecord, Status
+from batchgen.model import Job, JobState, Outcome, OutputState
 from batchgen.sinks import Report
-from batchgen.summary import NAMED, Commands, Unfinished, closing, counts, reason
+from batchgen.summary import NAMED, Commands, Unfinished, closing, cost_words, counts, link_warning, reason
 
 COMMANDS = Commands("out/demo", "batchgen run jobs/demo.yaml")
 REFUSED = ErrorRecord("refused", "content_policy_violation", "Your request\nwas rejected")
@@ -159,3 +162,97 @@ def test_jobs_with_warnings_are_counted_in_one_line_with_the_command_that_lists_
     last = closing("demo", report, unfinished, COMMANDS).splitlines()[-1]
     assert last == "warnings 2 jobs with something to look at: batchgen jobs out/demo --warnings"
     assert "warnings" not in text_of()
+
+
+def spoilt(name: str, *, expires_at: float | None = None, second_chance: bool = False) -> JobRecord:
+    """A job whose picture came and could not be had."""
+    error = ErrorRecord("bad_image", None, "too large")
+    output = OutputRecord(
+        position=0,
+        url="https://a.example/x",
+        expires_at=expires_at,
+        state=OutputState.BAD,
+        path=None,
+        sha256=None,
+        bytes=None,
+        width=None,
+        height=None,
+        format=None,
+        error=error,
+        second_chance=second_chance,
+    )
+    return replace(record(name, JobState.FAILED, error), outputs=(output,))
+
+
+def cut_off(name: str, *, asked_again: bool = False, kind: str = "interrupted") -> JobRecord:
+    """A held job with a task."""
+    error = ErrorRecord(kind, None, "cut")
+    attempt = AttemptRecord(
+        number=1,
+        provider="tu-zi",
+        task_id="task_1",
+        gen_id=None,
+        request_id=None,
+        http_status=None,
+        outcome=Outcome.UNKNOWN,
+        error=error,
+        started_at=0,
+        finished_at=1,
+        cost=None,
+        asked_again=asked_again,
+    )
+    return record(name, JobState.HELD, error, attempts=(attempt,))
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (spoilt("a"), "tries the download again at no cost"),
+        (spoilt("a", expires_at=50), "paid again"),
+        (spoilt("a", second_chance=True), "paid again"),
+        (cut_off("a"), "asks its task first, at no cost; a second retry sends it again"),
+        (cut_off("a", asked_again=True), "perhaps paid twice"),
+        (cut_off("a", kind="task_unknown"), "perhaps paid twice"),
+    ],
+    ids=["link", "dead link", "fetched twice", "task", "asked twice", "unknown task"],
+)
+def test_the_hint_says_whether_a_retry_is_paid(job: JobRecord, words: str) -> None:
+    unfinished = Unfinished({"tu-zi"}, now=100)
+    unfinished.add(job)
+    (hint,) = [line for line in unfinished.lines(COMMANDS) if "->" in line]
+    assert words in hint
+    assert f"batchgen retry out/demo --state {job.state} && batchgen run jobs/demo.yaml" in hint
+
+
+def test_where_some_are_free_and_some_are_paid_each_kind_has_its_own_command() -> None:
+    text = text_of(spoilt("a"), record("b", JobState.FAILED, ErrorRecord("bad_request", None, "no")))
+    assert "at no cost: batchgen retry out/demo --state failed --error bad_image &&" in text
+    assert "mend the cause, then: batchgen retry out/demo --state failed --error bad_request &&" in text
+
+
+def numbers(*, saved: int = 0, cost: float = 0.0, soon: int = 0, past: int = 0) -> Status:
+    """A batch in numbers; its first link dies, or died, at 14:05."""
+    return Status(
+        jobs={},
+        outputs={OutputState.SAVED: saved},
+        attempts=1,
+        cost=cost,
+        next_expiry=datetime(2026, 11, 20, 14, 5).timestamp(),
+        expiring_within_24h=soon,
+        past_their_date=past,
+    )
+
+
+def test_a_batch_without_a_price_is_not_said_to_cost_nothing() -> None:
+    assert cost_words(numbers(saved=2)) == "unknown: no price given"
+    assert cost_words(numbers(saved=2, cost=0.5)) == "0.50 by the price list"
+    assert cost_words(numbers()) == "0.00 by the price list"
+
+
+def test_links_past_their_date_are_not_said_to_die_soon() -> None:
+    told = link_warning(numbers(soon=2, past=2), COMMANDS)
+    assert told is not None
+    assert "2 images not on disk, and the links are past their date, the first since 14:05" in told
+    told = link_warning(numbers(soon=3, past=1), COMMANDS)
+    assert told is not None
+    assert "1 link past the date, the others die within 24 hours" in told

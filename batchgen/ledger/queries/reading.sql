@@ -11,7 +11,8 @@ SELECT subject, state, n FROM tally;
 
 -- name: link_deadlines
 SELECT (SELECT min(expires_at) FROM outputs WHERE state = 'remote') AS next_expiry,
-    (SELECT count(*) FROM outputs WHERE state = 'remote' AND expires_at < :soon) AS soon;
+    (SELECT count(*) FROM outputs WHERE state = 'remote' AND expires_at < :soon) AS soon,
+    (SELECT count(*) FROM outputs WHERE state = 'remote' AND expires_at < :now) AS past;
 
 -- name: traffic
 SELECT provider, concurrency, waiting_until, reason FROM traffic;

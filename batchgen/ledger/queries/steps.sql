@@ -83,7 +83,8 @@ SELECT id, job, round, position, superseded, state FROM outputs WHERE id = :outp
 
 -- name: output_saved
 UPDATE outputs SET state = 'saved', path = :path, sha256 = :sha256, bytes = :bytes, width = :width, height = :height,
-    format = :format, came = :came, look = :look, warnings = :warnings, settled_at = :at, not_before = NULL, spool = NULL, error_kind = NULL, error_code = NULL, error_message = NULL
+    format = :format, came = :came, look = :look, warnings = :warnings, settled_at = :at, not_before = NULL, spool = NULL, second_chance = 0,
+    error_kind = NULL, error_code = NULL, error_message = NULL
 WHERE id = :output AND state = 'remote';
 
 -- name: same_bytes
@@ -125,9 +126,27 @@ WHERE state IN (SELECT value FROM json_each(:states)) AND listed = 1
     AND (:id IS NULL OR id GLOB :id);
 
 -- name: reset_job
-UPDATE jobs SET state = :new, tries = 0, repeats = 0, last_error = NULL, not_before = NULL,
+UPDATE jobs SET state = :new, tries = :tries, repeats = 0, last_error = NULL, not_before = NULL,
     error_kind = NULL, error_code = NULL, error_message = NULL
 WHERE key = :key AND state = :old;
+
+-- name: second_chance
+UPDATE outputs SET state = 'remote', tries = 0, not_before = NULL, settled_at = NULL, second_chance = 1,
+    error_kind = NULL, error_code = NULL, error_message = NULL
+WHERE job = :key AND round = (SELECT round FROM jobs WHERE key = :key) AND superseded = 0
+    AND state = 'bad' AND second_chance = 0
+    AND (spool IS NOT NULL OR (url IS NOT NULL AND (expires_at IS NULL OR expires_at > :at)));
+
+-- name: reopen_attempt
+-- The last attempt of the round, if its provider can be asked for its task and was not asked again yet.
+UPDATE attempts SET outcome = 'open', finished_at = NULL, asked_again = 1
+WHERE id = (SELECT a.id FROM attempts AS a JOIN jobs AS j ON j.key = a.job AND j.round = a.round
+            WHERE j.key = :key ORDER BY a.number DESC LIMIT 1)
+    AND outcome IN ('failed', 'unknown') AND task_id IS NOT NULL AND asked_again = 0
+    AND provider IN (SELECT value FROM json_each(:askable))
+    AND error_kind IS NOT 'task_unknown'
+    AND (error_kind IN ('unfinished', 'interrupted') OR (SELECT state FROM jobs WHERE key = :key) = 'held')
+RETURNING counted;
 
 -- name: supersede_lost
 UPDATE outputs SET superseded = 1, counted = 0
