@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from batchgen.batch import RunOptions, default_workspace, run_batch
+from batchgen.errors import UsageError
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Filter, JobRecord
 from batchgen.manifest.load import Manifest, open_manifest
+from batchgen.manifest.words import did_you_mean
 from batchgen.model import END_STATES, JobState, OnUnknown
 from batchgen.sinks import NullSink, Report
 from batchgen.stop import StopSignal
@@ -33,17 +35,24 @@ class Result:
         return self.report.exit_code
 
     async def __aiter__(self) -> AsyncIterator[JobRecord]:
-        async with Reader.open(self.workspace) as reader:
-            async for record in reader.jobs(Filter()):
+        place = None
+        while True:
+            # Whoever leaves the loop leaves this generator where it is: nothing may be open at a yield.
+            async with Reader.open(self.workspace) as reader:
+                place, records = await reader.page(Filter(), place)
+            for record in records:
                 yield record
+            if place is None:
+                return
 
 
 class Options(TypedDict, total=False):
     """How a manifest is run from Python; the names are those of the command line's options.
 
-    `keys` maps environment variable names to secrets. `provider` and `model` replace those of
-    every job. `concurrency` is requests at once per provider. `download=False` leaves the images
-    where they are, for `batchgen fetch`. `stop` lets another task drain or abort the run.
+    Another name is a `TypeError`. `keys` maps environment variable names to secrets. `provider` and
+    `model` replace those of every job. `concurrency` is requests at once per provider, `limit` jobs
+    sent by this run, both at least 1. `download=False` leaves the images where they are, for
+    `batchgen fetch`. `stop` lets another task drain or abort the run.
     """
 
     workspace: str | Path
@@ -73,7 +82,14 @@ async def iterate(manifest: str | Path, **options: Unpack[Options]) -> AsyncGene
     """Run a manifest and yield each job when it reaches an end state, as it happens.
 
     Jobs that were at an end state before this run are not yielded. Leaving the loop early stops
-    the run as a second Ctrl-C would: what is in flight is recorded as unknown. Raises as `run`.
+    the run as a second Ctrl-C would: what is in flight is recorded as unknown. Python closes a
+    generator that was left only some time later; to have the run stopped and the workspace free
+    when the loop is left, wrap it:
+
+        async with contextlib.aclosing(batchgen.iterate("jobs.yaml")) as jobs:
+            async for job in jobs: ...
+
+    Raises as `run`, when the first job is asked for.
     """
     opened, chosen = _open(manifest, options)
     ended: asyncio.Queue[str | None] = asyncio.Queue()
@@ -92,6 +108,7 @@ async def iterate(manifest: str | Path, **options: Unpack[Options]) -> AsyncGene
 
 
 def _open(manifest: str | Path, options: Options) -> tuple[Manifest, RunOptions]:
+    _check(options)
     path = Path(manifest)
     opened = open_manifest(path, provider=options.get("provider"), model=options.get("model"))
     # All mistakes are found before a workspace is made.
@@ -108,6 +125,17 @@ def _open(manifest: str | Path, options: Options) -> tuple[Manifest, RunOptions]
         stop=options.get("stop") or StopSignal(),
     )
     return opened, chosen
+
+
+def _check(options: Options) -> None:
+    """What a type checker finds, for those who don't use one: to ignore an option could cost money."""
+    for name in options:
+        if name not in Options.__annotations__:
+            raise TypeError(f"there is no option '{name}'{did_you_mean(name, Options.__annotations__)}")
+    for name in ("concurrency", "limit"):
+        number = options.get(name)
+        if isinstance(number, int) and number < 1:
+            raise UsageError(f"{name} must be at least 1, not {number}")
 
 
 class _EndSink(NullSink):

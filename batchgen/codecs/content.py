@@ -109,7 +109,7 @@ def read(text: str, *, whole: bool = True) -> Reading:
     numbers = tuple(progress_in(rest + "\n"))
     explained = _explain(rest)
     urls = _results(rest, links, task_id, whole, explained)
-    if not urls and previews and task_id is None and not numbers and not ELIDED.search(rest):
+    if not urls and previews and task_id is None and not numbers:
         urls = [(url, ()) for url in dict.fromkeys(previews)]
     elif len(urls) == 1 and previews:
         urls = [(urls[0][0], (*urls[0][1], *dict.fromkeys(previews)))]
@@ -171,7 +171,12 @@ def _lift(text: str, whole: bool) -> tuple[str, list[str]]:
         lifted.append(found.group(1))
         return f"data:{_OPEN}{len(lifted) - 1}{_CLOSE}"
 
-    return DATA_URL.sub(put, text), lifted
+    def elided(found: re.Match[str]) -> str:
+        # A kept reply, read again: here stood a picture, and a link beside it was not the result.
+        lifted.append("")
+        return f"data:{_OPEN}{len(lifted) - 1}{_CLOSE}"
+
+    return ELIDED.sub(elided, DATA_URL.sub(put, text)), lifted
 
 
 def _found(url: str, others: tuple[str, ...], lifted: list[str]) -> Found | None:
@@ -192,9 +197,6 @@ def _results(text: str, links: list[Link], task_id: str | None, whole: bool, exp
         return groups
     if data := [f"data:{mark.group()}" for mark in _LIFTED.finditer(text)]:
         return [(url, ()) for url in dict.fromkeys(data)]
-    if ELIDED.search(text):
-        # A kept reply, read again: its picture was inline, so a link beside it was not the result.
-        return []
     aside = {link.url for link in links}
     bare = [link for link in bare_links(text) if link.url not in aside and not _TASK_URL.match(link.url)]
     if not whole:

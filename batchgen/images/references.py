@@ -72,7 +72,7 @@ async def fetched(
             data = await _downloaded(url, what, transport, guard, max_bytes)
     except Blocked as error:
         raise BadReference(f"{what} can't be fetched: {error.message}") from error
-    except (DownloadFailed, Interrupted) as error:
+    except (DownloadFailed, Interrupted, NotSent) as error:
         raise NotSent(f"{what} can't be fetched now: {error.message}") from error
     except TimeoutError as error:
         raise NotSent(f"{what} took longer than {_TOTAL:g} s to fetch") from error
@@ -83,7 +83,7 @@ async def _downloaded(url: str, what: str, transport: Transport, guard: AddressG
     data = bytearray()
     async with following(url, transport=transport, guard=guard, idle=_IDLE, headers={}) as (head, body):
         if head.status in _LATER or head.status >= 500:
-            raise NotSent(f"{what} can't be fetched now: HTTP {head.status}")
+            raise DownloadFailed(f"HTTP {head.status}", status=head.status)
         if head.status != 200:
             raise BadReference(f"{what} can't be fetched: HTTP {head.status}")
         async for piece in body:

@@ -80,14 +80,25 @@ class Reader:
     async def jobs(self, filter: Filter, *, all: bool = False) -> AsyncIterator[JobRecord]:
         """The jobs that fit, in manifest order. `all`: with those not listed and outputs of every round."""
         for listed in (True, False) if all else (True,):
-            place: Params = {"position": -1, "key": -1}
+            place: Params | None = None
             while True:
-                params: Params = {**filter_params(filter), **place, "listed": listed, "limit": PAGE}
-                place, records = await self.ask(partial(_page_of_jobs, params, all))
+                place, records = await self.page(filter, place, listed=listed, all=all)
                 for record in records:
                     yield record
-                if len(records) < PAGE:
+                if place is None:
                     break
+
+    async def page(
+        self, filter: Filter, after: Params | None = None, *, listed: bool = True, all: bool = False
+    ) -> tuple[Params | None, list[JobRecord]]:
+        """At most `PAGE` of the jobs that fit, and what to give as `after` for the next ones; None: no more.
+
+        `listed` False: those that the manifest no longer lists. `all`: with outputs of every round.
+        The place holds good for another reader of the same ledger too.
+        """
+        place = after or {"position": -1, "key": -1}
+        params: Params = {**filter_params(filter), **place, "listed": listed, "limit": PAGE}
+        return await self.ask(partial(_page_of_jobs, params, all))
 
     async def job(self, job_id: str) -> JobRecord | None:
         """One job by its id, listed or not."""
@@ -172,11 +183,12 @@ def _rows(name: str, params: Params, db: sqlite3.Connection) -> list[sqlite3.Row
     return db.execute(SQL[name], params).fetchall()
 
 
-def _page_of_jobs(params: Params, all: bool, db: sqlite3.Connection) -> tuple[Params, list[JobRecord]]:
+def _page_of_jobs(params: Params, all: bool, db: sqlite3.Connection) -> tuple[Params | None, list[JobRecord]]:
     rows = db.execute(SQL["page_of_jobs"], params).fetchall()
     if not rows:
-        return {}, []
-    return {"position": rows[-1]["position"], "key": rows[-1]["key"]}, _records(db, rows, all)
+        return None, []
+    last: Params = {"position": rows[-1]["position"], "key": rows[-1]["key"]}
+    return (last if len(rows) == PAGE else None), _records(db, rows, all)
 
 
 def _one_job(db: sqlite3.Connection, job_id: str) -> JobRecord | None:

@@ -75,6 +75,11 @@ class JobRecord:
     attempts: tuple[AttemptRecord, ...]
     outputs: tuple[OutputRecord, ...]
 
+    @property
+    def id(self) -> str:
+        """The id of the job."""
+        return self.job.id
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingJob:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from batchgen.images.naming import names_apart, placeholders, templated, values_of
-from batchgen.manifest.expand import derived_id, fingerprint, join_job, numbered
+from batchgen.manifest.expand import derived_id, fill_job, fingerprint, join_job, numbered
 from batchgen.manifest.head import Written
 from batchgen.manifest.problems import Origin, Place, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
@@ -52,7 +52,7 @@ class Checker:
     def entry(self, row: Row) -> Entry | None:
         """The row as an entry, or None when it has a mistake that leaves nothing to check."""
         parsed, doubtful = self._parse(row)
-        job = join_job(parsed, self._defaults, self._written.head.provider)
+        job, unfilled = fill_job(join_job(parsed, self._defaults, self._written.head.provider))
         if not job.prompt and "prompt" not in doubtful:
             self._missing(row, "prompt", "")
         if job.after is not None:
@@ -63,7 +63,7 @@ class Checker:
         if not profiles:
             return None
         apart, about_name = self._named(job)
-        warnings = (*self._warnings(row, job, profiles), *about_name)
+        warnings = (*unfilled, *self._warnings(row, job, profiles), *about_name)
         simulated = profiles[0].base_url == SIMULATED
         content = fingerprint(job, simulated, self._pictures.digests)
         return Entry(

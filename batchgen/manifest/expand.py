@@ -1,4 +1,4 @@
-"""From checked rows to jobs: defaults, content fingerprints and derived ids. Pure.
+"""From checked rows to jobs: defaults, filled-in `meta`, content fingerprints and derived ids. Pure.
 
 Ids and fingerprints depend on the content alone, never on the order of the file, except for the
 count that tells identical rows apart.
@@ -11,6 +11,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from batchgen.manifest.schema import JobRow
@@ -18,6 +19,7 @@ from batchgen.model import Job, Json
 
 _SLUG = re.compile(r"[^a-z0-9]+")
 _SENT = ("ratio", "size", "quality", "output_format", "output_compression", "background", "after")
+_BRACES = re.compile(r"\{\{|\}\}|\{(?P<name>[^\W\d]\w*)\}")
 _T = TypeVar("_T")
 
 
@@ -50,6 +52,44 @@ def join_job(row: JobRow, defaults: JobRow, provider: tuple[str, ...]) -> Job:
         meta={**(defaults.meta or {}), **(row.meta or {})},
         params={**(defaults.params or {}), **(row.params or {})},
     )
+
+
+def filled(text: str, meta: Mapping[str, Json]) -> tuple[str, tuple[str, ...]]:
+    """`text` with each `{name}` replaced by the value of that key of `meta`, and the names it lacks.
+
+    Any other brace is sent as it is, so that a prompt may hold JSON. In a text with `{{`, which no
+    JSON has, `{{` and `}}` stand for one brace each.
+    """
+    doubled = "{{" in text
+    absent: dict[str, None] = {}
+
+    def put(found: re.Match[str]) -> str:
+        name = found["name"]
+        if name is None:
+            return found[0][0] if doubled else found[0]
+        value = meta.get(name)
+        if value is None:
+            absent[name] = None
+            return found[0]
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    return _BRACES.sub(put, text), tuple(absent)
+
+
+def fill_job(job: Job) -> tuple[Job, tuple[str, ...]]:
+    """The job with its `meta` put into prompt and references; a warning for each name it lacks."""
+    prompt, absent = filled(job.prompt, job.meta)
+    warnings = [_left(name, "the prompt") for name in absent]
+    references = []
+    for reference in job.references:
+        text, absent = filled(reference, job.meta)
+        references.append(text)
+        warnings += [_left(name, "a reference") for name in absent]
+    return replace(job, prompt=prompt, references=tuple(references)), tuple(dict.fromkeys(warnings))
+
+
+def _left(name: str, where: str) -> str:
+    return f"{{{name}}} in {where} is sent as it is: no meta key of that name"
 
 
 def fingerprint(job: Job, simulated: bool, digests: Mapping[str, str]) -> str:

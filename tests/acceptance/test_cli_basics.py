@@ -186,7 +186,8 @@ def test_the_summary_names_the_job_that_is_not_done_and_the_command_for_it(cli: 
 
 
 def test_retry_leaves_refused_jobs_alone_unless_they_are_asked_for(cli: Cli, batch: str) -> None:
-    assert "nothing to retry among failed, expired, cancelled; 1 is refused: add --state refused" in cli.run("retry", batch, code=0).stderr
+    told = cli.run("retry", batch, code=0).stderr
+    assert "nothing to retry among failed, expired, cancelled; 1 is refused: add --state refused" in told
     assert "1 job: 1 is sent again (paid): batchgen run" in cli.run("retry", batch, "--state", "refused", code=0).stderr
     assert cli.json("status", batch)["jobs"]["pending"] == 1
 
