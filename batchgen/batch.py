@@ -28,7 +28,7 @@ from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.providers.stored import dump_profiles, load_profiles
 from batchgen.runner import Runner
 from batchgen.sinks import NullSink, Report, Sink
-from batchgen.stop import StopSignal
+from batchgen.stop import INTERRUPTED, StopSignal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ def run_exit_code(status: Status, *, download: bool, stop: StopSignal) -> int:
     if stop.fatal:
         return WorkspaceError.exit_code
     if left or stop.aborting:
-        return 130 if stop.interrupted else 3
+        return INTERRUPTED if stop.interrupted else 3
     fine = (JobState.DONE, JobState.GENERATED)
     return 0 if all(state in fine for state, count in status.jobs.items() if count) else 1
 
@@ -179,7 +179,7 @@ def fetch_exit_code(status: Status, *, stop: StopSignal) -> int:
     if stop.fatal:
         return WorkspaceError.exit_code
     if status.outputs.get(OutputState.REMOTE, 0):
-        return 130 if stop.interrupted else 3
+        return INTERRUPTED if stop.interrupted else 3
     lost = status.outputs.get(OutputState.EXPIRED, 0) + status.outputs.get(OutputState.BAD, 0)
     return 1 if lost else 0
 

@@ -69,6 +69,8 @@ class Places:
     def leave(self) -> None:
         """One is back."""
         self._taken -= 1
+        # Whose turn comes first goes round: one provider must not take every place that gets free.
+        self._bells.append(self._bells.pop(0))
         for bell in self._bells:
             bell.ring()
 

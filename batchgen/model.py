@@ -140,8 +140,6 @@ class Recovery:
     job_id: str
     provider: str
     task_id: str
-    since: float
-    """Epoch seconds when the attempt began; `task_patience` counts from the recovery's start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

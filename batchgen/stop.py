@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+INTERRUPTED = 130
+"""The exit code of a run that somebody stopped: the ledger is whole and `run` continues."""
+
 
 class StopSignal:
     """Set by signal handlers, windows of time and fatal conditions; heard by every lane."""

@@ -16,11 +16,9 @@ from batchgen.ledger.records import JobRecord, OutputRecord, Status
 from batchgen.model import JobState, OutputState
 from batchgen.progress import duration, until_text
 from batchgen.sinks import Report
+from batchgen.stop import INTERRUPTED
 
 _State = TypeVar("_State", JobState, OutputState)
-
-INTERRUPTED = 130
-"""Exit code of a run that somebody stopped."""
 
 NAMED = 20
 """So many jobs of one kind are named one by one; of more, only the count is told."""

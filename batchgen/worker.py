@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -103,7 +103,7 @@ class Worker:
     async def _submit(self, work: Submission, place: Place) -> AsyncGenerator[Event, None]:
         profile = self._settings.profiles[work.provider]
         call = codecs.encode(await self._ask(work), profile)
-        call = _with_header(call, "Idempotency-Key", work.idempotency_key)
+        call = replace(call, headers={**call.headers, "Idempotency-Key": work.idempotency_key})
         key = self._settings.keys.get(work.provider)
         reply = Reply(profile, self._now)
         stream = self._transport.send(
@@ -268,14 +268,3 @@ def _hide(text: str, secrets: Collection[str]) -> str:
         # Gateways take keys with and without `sk-`, and quote them either way.
         text = text.replace(secret, "[key]").replace(secret.removeprefix("sk-"), "[key]")
     return text
-
-
-def _with_header(call: Call, name: str, value: str) -> Call:
-    return Call(
-        method=call.method,
-        url=call.url,
-        headers={**call.headers, name: value},
-        body=call.body,
-        content_type=call.content_type,
-        parts=call.parts,
-    )

@@ -19,13 +19,13 @@ import click
 import pytest
 
 from batchgen.batch import run_exit_code
-from batchgen.cli import COMMANDS, INTERRUPTED, main
+from batchgen.cli import COMMANDS, main
 from batchgen.errors import UserError, WorkspaceError
 from batchgen.ledger.records import Status
 from batchgen.manifest.schema import JOB_KEYS, SettingsSection
 from batchgen.model import END_STATES, JobState
 from batchgen.providers.builtin import BUILTIN
-from batchgen.stop import StopSignal
+from batchgen.stop import INTERRUPTED, StopSignal
 from tests.acceptance.conftest import KEY, QUICK, ROOT, Cli, command_line
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

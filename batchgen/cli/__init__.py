@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from batchgen.errors import UserError, WorkspaceError
+from batchgen.stop import INTERRUPTED
 
 COMMANDS: Mapping[str, str] = {
     "run": "Generate every image of a manifest; run again to continue.",
@@ -34,8 +35,6 @@ COMMANDS: Mapping[str, str] = {
 
 CRASHED = 4
 """Exit code after an error of our own: like a workspace that can't be used, it wants a person to look."""
-
-INTERRUPTED = 130
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 

@@ -142,7 +142,6 @@ class DownloadLane:
             job_id=output.job.id,
             provider=output.provider,
             task_id=output.task_id or "",
-            since=context.now(),
         )
         async with aclosing(context.engine.run(work)) as events:
             async for event in events:

@@ -46,7 +46,6 @@ class _Attempt:
     id: int
     job: Job
     tries: int
-    started_at: float
     task_id: str | None = None
     before: PendingJob | None = None
     """the job as it was claimed; None for an attempt of an earlier run"""
@@ -176,13 +175,13 @@ class SubmitLane:
                 work = Submission(
                     attempt_id=attempt_id, job=job, provider=self._provider, ask=ask, idempotency_key=key
                 )
-                await self._follow(work, _Attempt(attempt_id, job, pending.tries, now, before=pending))
+                await self._follow(work, _Attempt(attempt_id, job, pending.tries, before=pending))
         finally:
             self._busy -= 1
             self.gate.leave()
 
     async def _reattach(self, found: OpenAttempt) -> None:
-        attempt = _Attempt(found.attempt_id, found.job, found.tries, found.started_at, found.task_id)
+        attempt = _Attempt(found.attempt_id, found.job, found.tries, found.task_id)
         try:
             with self._context.guarded():
                 await self._follow(self._recovery(attempt), attempt)
@@ -196,7 +195,6 @@ class SubmitLane:
             job_id=attempt.job.id,
             provider=self._provider,
             task_id=attempt.task_id or "",
-            since=attempt.started_at,
         )
 
     async def _follow(self, work: Submission | Recovery, attempt: _Attempt) -> None:

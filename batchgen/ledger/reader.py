@@ -30,7 +30,6 @@ from batchgen.ledger.records import (
     SavedReply,
     Standing,
     Status,
-    Unfinished,
 )
 from batchgen.ledger.rows import Params, dump, filter_params, job_record, saved_reply
 from batchgen.ledger.statements import SQL
@@ -120,15 +119,6 @@ class Reader:
         listed = await self.ask(lambda db: int(db.execute(SQL["listed_total"]).fetchone()[0]))
         known = changes[Change.CHANGED] + changes[Change.UNCHANGED]
         return sync.difference(changes, listed - (known - returning))
-
-    async def unfinished_summary(self) -> list[Unfinished]:
-        """The listed jobs that are not done, counted by state and kind of error."""
-        return await self.ask(
-            lambda db: [
-                Unfinished(JobState(row["state"]), row["error_kind"], row["n"], row["example"])
-                for row in db.execute(SQL["unfinished"])
-            ]
-        )
 
     async def warned(self) -> int:
         """How many listed jobs have warnings."""

@@ -246,16 +246,6 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
-    """How many listed jobs are in a state for one kind of error, with one message as an example."""
-
-    state: JobState
-    kind: str | None
-    count: int
-    example: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class SavedFile:
     """A file that the ledger answers for."""
 

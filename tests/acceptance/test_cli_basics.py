@@ -193,7 +193,9 @@ def test_retry_leaves_refused_jobs_alone_unless_they_are_asked_for(cli: Cli, bat
 
 
 def test_retry_of_jobs_that_are_not_at_an_end_is_a_mistake(cli: Cli, batch: str) -> None:
-    cli.run("retry", batch, "--state", "pending", code=2)
+    told = cli.run("retry", batch, "--state", "pending", code=2).stderr
+    assert "pending" in told
+    assert cli.json("status", batch)["jobs"]["refused"] == 1
 
 
 def test_without_download_the_images_wait_for_fetch(cli: Cli) -> None:

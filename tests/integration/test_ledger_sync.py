@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.errors import BadRequest, Interrupted, ManifestError
+from batchgen.errors import Interrupted, ManifestError
 from batchgen.ledger.records import Change, Difference, Filter
 from batchgen.ledger.store import Ledger
 from batchgen.model import Entry, Job, JobState, Outcome, OutputState
@@ -224,24 +224,3 @@ async def test_a_manifest_of_many_batches_is_streamed_and_paged(tmp_path: Path) 
         seen = [record.job.id async for record in ledger.reader.jobs(Filter(id_glob="j0[01]*"))]
         assert seen == [f"j{i:05}" for i in range(1, 2000)]
         assert await ledger.check() == []
-
-
-async def test_the_summary_groups_what_is_not_done_by_state_and_error(tmp_path: Path) -> None:
-    async with Ledger.open(tmp_path, now=clock) as ledger:
-        await ledger.sync(entries("a", "b", "c", "d"))
-        await finish(ledger, "a")
-        for name in ("b", "c"):
-            await ledger.settle(
-                await start(ledger, name),
-                Outcome.FAILED,
-                BadRequest("size"),
-                NOW,
-                state=JobState.FAILED,
-                not_before=None,
-                counted=True,
-            )
-        groups = await ledger.reader.unfinished_summary()
-    assert [(group.state, group.kind, group.count, group.example) for group in groups] == [
-        (JobState.FAILED, "bad_request", 2, "size"),
-        (JobState.PENDING, None, 1, None),
-    ]

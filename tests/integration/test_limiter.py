@@ -61,6 +61,26 @@ async def test_all_providers_together_keep_to_the_runs_concurrency() -> None:
     assert await one.enter(1, never)
 
 
+async def test_the_places_of_all_go_round_among_the_providers() -> None:
+    everyone, clock = Places(1), Clock()
+    gates = {name: Gate(Limits(), concurrency=1, now=clock, everyone=everyone) for name in ("one", "two")}
+    turns: list[str] = []
+    async with anyio.create_task_group() as group:
+
+        async def lane(name: str) -> None:
+            for _ in range(3):
+                assert await gates[name].enter(1, never)
+                turns.append(name)
+                await anyio.lowlevel.checkpoint()
+                gates[name].leave()
+                await anyio.lowlevel.checkpoint()
+
+        for name in gates:
+            group.start_soon(lane, name)
+    assert set(turns[:3]) == {"one", "two"}
+    assert sorted(turns) == ["one"] * 3 + ["two"] * 3
+
+
 async def test_a_wait_told_to_one_job_holds_for_all_of_the_provider() -> None:
     clock = Clock()
     gate = Gate(Limits(), concurrency=None, now=clock)

@@ -44,10 +44,6 @@ SELECT o.* FROM outputs AS o JOIN jobs AS j ON j.key = o.job
 WHERE o.job IN (SELECT value FROM json_each(:keys)) AND (:all OR (o.round = j.round AND o.superseded = 0))
 ORDER BY o.job, o.round, o.position, o.id;
 
--- name: unfinished
-SELECT state, error_kind, count(*) AS n, min(error_message) AS example FROM jobs
-WHERE listed = 1 AND state <> 'done' GROUP BY state, error_kind ORDER BY state, n DESC;
-
 -- name: page_of_files
 SELECT o.id, o.path, o.sha256, o.bytes, j.id AS job, (o.round = j.round AND NOT o.superseded) AS current
 FROM outputs AS o JOIN jobs AS j ON j.key = o.job
