@@ -44,10 +44,10 @@ async def assembled(
     profiles: Mapping[str, Profile],
     settings: Settings,
     *,
-    keys: Mapping[str, str],
+    keys: Mapping[str, Mapping[str, str]],
     around: Around,
 ) -> AsyncGenerator[Context, None]:
-    """Everything a runner needs, over an open ledger. `keys` are the secrets by provider name."""
+    """Everything a runner needs, over an open ledger. `keys` are the secrets by provider and variable."""
     async with _simulated(profiles, workspace) as live, Transport() as transport:
         worker = Worker(
             WorkerSettings(
@@ -73,6 +73,7 @@ async def assembled(
             now=around.now,
             jitter=random.random,
             rules=around.rules,
+            keys=keys,
             simulated=frozenset(name for name, profile in profiles.items() if profile.base_url == SIMULATED),
         )
 

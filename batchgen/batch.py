@@ -23,7 +23,7 @@ from batchgen.ledger.records import Status
 from batchgen.ledger.store import Ledger
 from batchgen.manifest.load import Manifest
 from batchgen.model import JobState, OnUnknown, OutputRules, OutputState, Settings
-from batchgen.providers.keys import chosen_key, missing_key, needs_key
+from batchgen.providers.keys import keys_of, missing_key, needs_key
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.providers.stored import dump_profiles, load_profiles
 from batchgen.runner import Runner
@@ -211,15 +211,15 @@ def _describe(options: RunOptions) -> str:
     return json.dumps({key: value for key, value in chosen.items() if value is not None})
 
 
-async def _keys(ledger: Ledger, profiles: Mapping[str, Profile], given: Mapping[str, str]) -> dict[str, str]:
-    """The secret of each provider that has something to send; a missing one is the user's mistake."""
+async def _keys(
+    ledger: Ledger, profiles: Mapping[str, Profile], given: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """The secrets of each provider by variable; none at all, for something to send, is the user's mistake."""
     keys = {}
     missing = []
     for name, profile in profiles.items():
-        key = chosen_key(profile, given)
-        if key is not None:
-            keys[name] = key
-        elif needs_key(profile) and await ledger.next_due(name) is not None:
+        keys[name] = keys_of(profile, given)
+        if not keys[name] and needs_key(profile) and await ledger.next_due(name) is not None:
             missing.append(missing_key(profile))
     if missing:
         raise UsageError("\n".join(missing))

@@ -1,23 +1,17 @@
-"""The gate before one provider: waits for a free place, the rate, and the breaker. Owns the clock.
+"""What a request waits for: the bell that wakes it, the places of all, and the gate of one key.
 
-One lane enters at a time, so there is no queue here. It says what it waits for, so that status and
-progress never show "running" for something that stands still.
+A gate answers when it may be entered; it never waits itself and knows no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import anyio
 
 from batchgen.errors import JobError
-from batchgen.ledger.records import ProviderStatus
 from batchgen.pacing import Breaker, Rate
 from batchgen.providers.profile import Limits
 
 DEFAULT_CONCURRENCY = 8
-# Timers closer than this only burn the processor: a rate of thousands a minute is exact without.
-_SLACK = 0.005
 
 
 def places_for(limits: Limits, concurrency: int | None) -> int:
@@ -76,97 +70,50 @@ class Places:
 
 
 class Gate:
-    """Concurrency, requests and images a minute, pauses and outages of one provider."""
+    """What one key of a provider permits: requests at once and a minute, images a minute, pauses, a breaker.
+
+    It says when the next request may go and keeps count; lanes/keyring.py waits, and chooses among keys.
+    """
 
     def __init__(
-        self,
-        limits: Limits,
-        *,
-        concurrency: int | None,
-        now: Callable[[], float],
-        everyone: Places | None = None,
-        patience: float = float("inf"),
+        self, limits: Limits, *, concurrency: int | None, everyone: Places | None = None, key: str | None = None
     ) -> None:
+        """`key` is the name of the key's variable, never the key; None where the provider takes none."""
+        self.key = key
         self.limit = places_for(limits, concurrency)
         self.in_flight = 0
         self.breaker = Breaker()
         self.parked: JobError | None = None
-        self.waiting_until: float | None = None
-        self.opens_at: float | None = None
-        """epoch seconds of the run's first hour, while it has not come"""
-        self._paused_until = 0.0
-        self._patience = patience
+        """why this key gets nothing more in this run"""
+        self.paused_until = 0.0
         self._requests = Rate(limits.requests_per_minute)
         self._images = Rate(limits.images_per_minute)
-        self._now = now
-        self.bell = Bell()
         self._everyone = everyone or Places(None)
-        self._everyone.join(self.bell)
 
-    async def enter(self, images: int, closed: Callable[[], bool]) -> bool:
-        """Wait until one request for `images` images may go; False when the gate closed meanwhile."""
-        while self.parked is None and not closed():
-            seen = self.bell.rings
-            now = self._now()
-            ready = self._ready_at(now)
-            if ready - now <= _SLACK:
-                self.waiting_until = None
-                self.in_flight += 1
-                self._everyone.take()
-                self._requests.take(now)
-                self._images.take(now, images)
-                return True
-            self.waiting_until = ready if ready != float("inf") else None
-            await self.bell.wait(seen, min(ready, self.gives_up_at()) - now)
-        self.waiting_until = None
-        return False
-
-    def _ready_at(self, now: float) -> float:
+    def ready_at(self, now: float) -> float:
+        """Epoch seconds when a request may go; infinity while a place or the end of an outage is awaited."""
         places = 1 if self.breaker.is_open else self.limit
-        if self.in_flight >= places or not self._everyone.free:
+        if self.parked is not None or self.in_flight >= places or not self._everyone.free:
             return float("inf")
         return max(
             self._requests.ready_at(now),
             self._images.ready_at(now),
             self.breaker.ready_at(now),
-            self._paused_until,
+            self.paused_until,
         )
 
-    def pause(self, until: float) -> None:
-        """The provider told everybody to wait, not only the job that it told."""
-        self._paused_until = max(self._paused_until, until)
-
-    def gives_up_at(self) -> float:
-        """Epoch seconds when a provider that has failed without a break is past its patience."""
-        since = self.breaker.failing_since()
-        return float("inf") if since is None else since + self._patience
+    def take(self, now: float, images: int) -> None:
+        """One request for `images` images goes now."""
+        self.in_flight += 1
+        self._everyone.take()
+        self._requests.take(now)
+        self._images.take(now, images)
 
     def leave(self) -> None:
         """The request is over, however it ended."""
         self.in_flight -= 1
         self._everyone.leave()
 
-    def park(self, error: JobError) -> None:
-        """The provider takes nothing more in this run: a bad key, a spent quota, a wrong address."""
-        self.parked = error
-        self.bell.ring()
-
-    def status(self, due: float | None, now: float) -> ProviderStatus:
-        """What the provider does now; `due` is when the next waiting job may be sent."""
-        until, reason = self._waiting(due, now)
-        return ProviderStatus(
-            in_flight=self.in_flight, limit=self.limit, waiting_until=until, reason=reason
-        )
-
-    def _waiting(self, due: float | None, now: float) -> tuple[float | None, str | None]:
-        if self.parked is not None:
-            return None, f"stopped: {self.parked.message}"
-        if self.opens_at is not None and self.opens_at > now:
-            return self.opens_at, "the hours of this run (--start-at)"
-        if self.breaker.is_open:
-            return self.breaker.ready_at(now), f"down: {self.breaker.reason}"
-        if self.waiting_until is not None or self._paused_until > now:
-            return self.waiting_until or self._paused_until, "rate limit"
-        if due is not None and due > now and self.in_flight == 0:
-            return due, "retry"
-        return None, None
+    def pause(self, until: float) -> None:
+        """The provider told everybody to wait, not only the job that it told."""
+        self.paused_until = max(self.paused_until, until)

@@ -130,6 +130,8 @@ class Submission:
     provider: str
     ask: int
     idempotency_key: str
+    key: str | None = None
+    """the variable of the API key that it goes with, never the key itself"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

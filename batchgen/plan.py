@@ -14,7 +14,7 @@ from math import ceil, inf
 from batchgen.ledger.records import Change, Difference, Standing
 from batchgen.limiter import places_for
 from batchgen.model import Job
-from batchgen.providers.keys import missing_key, needs_key
+from batchgen.providers.keys import missing_key, needs_key, partly_set, without_key
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.simulator.settings import parse_settings
 
@@ -86,12 +86,13 @@ class Planner:
             images=self._images.total(),
             cost=self._cost,
             unpriced_models=tuple(sorted(self._unpriced)),
-            seconds=self._seconds(),
+            seconds=self._seconds(key_variables),
             warnings=(
                 *self._general,
                 *self._job_warnings(),
                 *self._link_warnings(),
                 *missing_keys(self._profiles, self._providers, key_variables),
+                *filter(None, (partly_set(self._profiles[name], key_variables) for name in self._providers)),
             ),
             providers=tuple(self._providers),
         )
@@ -108,7 +109,7 @@ class Planner:
         else:
             self._cost += price * missing
 
-    def _seconds(self) -> float:
+    def _seconds(self, variables: Collection[str]) -> float:
         """Providers work side by side, so the slowest decides; all share the run's own concurrency."""
         longest = 0.0
         work = 0.0
@@ -116,17 +117,18 @@ class Planner:
             profile = self._profiles[name]
             latency = typical_latency(profile)
             work += requests * latency
-            longest = max(longest, latency, requests / self._pace(profile, requests, latency))
+            longest = max(longest, latency, requests / self._pace(profile, requests, latency, variables))
         return max(longest, work / self._concurrency) if self._concurrency else longest
 
-    def _pace(self, profile: Profile, requests: int, latency: float) -> float:
-        """Requests a second that this provider takes."""
+    def _pace(self, profile: Profile, requests: int, latency: float, variables: Collection[str]) -> float:
+        """Requests a second that this provider takes: its limits count for each key that is set."""
         limits = profile.limits
-        at_once = places_for(limits, self._concurrency)
+        keys = max(1, sum(name in variables for name in profile.api_key_env)) if needs_key(profile) else 1
+        at_once = keys * places_for(limits, self._concurrency)
         by_requests = limits.requests_per_minute or inf
         images_a_request = self._images[profile.name] / requests
         by_images = (limits.images_per_minute or inf) / images_a_request
-        return min(at_once / latency if latency else inf, by_requests / 60, by_images / 60)
+        return min(at_once / latency if latency else inf, keys * by_requests / 60, keys * by_images / 60)
 
     def _job_warnings(self) -> Iterable[str]:
         for text, count in self._warnings.most_common():
@@ -149,8 +151,4 @@ def typical_latency(profile: Profile) -> float:
 
 def missing_keys(profiles: Mapping[str, Profile], names: Iterable[str], variables: Collection[str]) -> tuple[str, ...]:
     """One line for each provider in `names` of whose key variables none is set."""
-    return tuple(
-        missing_key(profiles[name])
-        for name in names
-        if needs_key(profiles[name]) and not any(one in variables for one in profiles[name].api_key_env)
-    )
+    return tuple(missing_key(profile) for profile in without_key((profiles[name] for name in names), variables))

@@ -91,7 +91,7 @@ class Runner:
     async def _note_traffic(self) -> None:
         now = self._context.now()
         for name, lane in self._lanes.items():
-            status = lane.gate.status(lane.due, now)
+            status = lane.keys.status(lane.due, now)
             until = status.waiting_until
             self._context.sink.waiting(name, until if until != math.inf else None, status.reason)
             await self._context.ledger.traffic(name, status)

@@ -52,11 +52,11 @@ UNKNOWN_POLLS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """What a worker must know beyond its work. `keys` are the secrets by provider name."""
+    """What a worker must know beyond its work. `keys` are the secrets by provider and name of variable."""
 
     workspace: Path
     profiles: Mapping[str, Profile]
-    keys: Mapping[str, str]
+    keys: Mapping[str, Mapping[str, str]]
     guards: Mapping[str, AddressGuard]
     max_image_bytes: int
     task_patience: float
@@ -71,7 +71,9 @@ class Worker:
         self._transport = transport
         self._now = now
         # The word that the embedded simulator takes for a key is in its links, and no secret.
-        self._secrets = tuple(key for key in settings.keys.values() if key != SIMULATED)
+        self._secrets = tuple(
+            key for keys in settings.keys.values() for key in keys.values() if key != SIMULATED
+        )
         self._room = Room()
 
     async def run(self, work: Work) -> AsyncGenerator[Event, None]:
@@ -104,7 +106,7 @@ class Worker:
         profile = self._settings.profiles[work.provider]
         call = codecs.encode(await self._ask(work), profile)
         call = replace(call, headers={**call.headers, "Idempotency-Key": work.idempotency_key})
-        key = self._settings.keys.get(work.provider)
+        key = self._settings.keys.get(work.provider, {}).get(work.key or "")
         reply = Reply(profile, self._now)
         stream = self._transport.send(
             call, timeout=profile.timeout, authorization=f"Bearer {key}" if key else None

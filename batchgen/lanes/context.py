@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +50,8 @@ class Context:
     stop: StopSignal
     now: Callable[[], float]
     jitter: Callable[[], float]
+    keys: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """The names of the key variables that requests to each provider share."""
     rules: OutputRules = field(default_factory=OutputRules)
     simulated: frozenset[str] = frozenset()
     started: set[int] = field(default_factory=set)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
 import anyio
 
-from batchgen.errors import BadKey, JobError, NotAllowed, QuotaSpent, RateLimited, WrongAddress
+from batchgen.errors import JobError, RateLimited
 from batchgen.events import Failed, Generated, Replied, TaskSeen
 from batchgen.lanes.context import Context
+from batchgen.lanes.keyring import STOPPED, Keyring
 from batchgen.ledger.records import OpenAttempt, PendingJob
 from batchgen.ledger.rows import signature
 from batchgen.limiter import Gate
@@ -31,13 +32,6 @@ BLOCK = 64
 WORTH_A_PAUSE = 1.0
 """Seconds that a provider tells one job to wait, from which on all its jobs wait."""
 
-_STOPPED: Mapping[type[JobError], str] = {
-    BadKey: "the key was refused",
-    QuotaSpent: "out of credit",
-    NotAllowed: "access was refused",
-    WrongAddress: "nothing answers at base_url",
-}
-
 
 @dataclass(slots=True)
 class _Attempt:
@@ -47,6 +41,8 @@ class _Attempt:
     job: Job
     tries: int
     task_id: str | None = None
+    gate: Gate | None = None
+    """that of the key it went with; None for an attempt of an earlier run"""
     before: PendingJob | None = None
     """the job as it was claimed; None for an attempt of an earlier run"""
 
@@ -68,24 +64,25 @@ class SubmitLane:
         self._claimed: set[int] = set()
         self._busy = 0
         self.due: float | None = None
-        self.gate = Gate(
-            self._profile.limits,
+        self.keys = Keyring(
+            self._profile,
+            context.keys.get(provider, ()),
             concurrency=context.settings.concurrency,
             now=context.now,
             everyone=context.everyone,
             patience=context.settings.patience,
         )
-        context.stop.listen(self.gate.bell.ring)
+        context.stop.listen(self.keys.bell.ring)
 
     @property
     def gave_up(self) -> str | None:
         """Why this provider gets nothing more in this run, or None."""
-        parked, now = self.gate.parked, self._context.now()
+        parked, now = self.keys.parked, self._context.now()
         if parked is not None:
-            return f"{_STOPPED.get(type(parked), 'stopped')} at {self._provider}: {parked.message}"
-        if now >= self.gate.gives_up_at():
-            down = now - (self.gate.breaker.failing_since() or now)
-            return f"{self._provider} has served nobody for {down:.0f} s: {self.gate.breaker.reason}"
+            return f"{STOPPED.get(type(parked), 'stopped')} at {self._provider}: {parked.message}"
+        if now >= self.keys.gives_up_at():
+            down = now - (self.keys.failing_since() or now)
+            return f"{self._provider} has served nobody for {down:.0f} s: {self.keys.reason}"
         return None
 
     async def run(self, found: list[OpenAttempt]) -> None:
@@ -97,20 +94,21 @@ class SubmitLane:
             await self._hours()
             while (pending := await self._next()) is not None:
                 ask = self._ask(pending)
-                if not await self.gate.enter(ask, self._closed):
+                gate = await self.keys.enter(ask, self._closed, pending.unanswered_env)
+                if gate is None:
                     break
                 self._busy += 1
-                group.start_soon(self._attempt, pending, ask)
+                group.start_soon(self._attempt, pending, ask, gate)
 
     async def _hours(self) -> None:
         """Wait for the run's first hour; tasks that are known already are asked meanwhile."""
-        self.gate.opens_at = self._context.scope.begins
-        while self.gate.opens_at is not None and not self._closed():
-            seen, left = self.gate.bell.rings, self.gate.opens_at - self._context.now()
+        self.keys.opens_at = self._context.scope.begins
+        while self.keys.opens_at is not None and not self._closed():
+            seen, left = self.keys.bell.rings, self.keys.opens_at - self._context.now()
             if left <= 0:
-                self.gate.opens_at = None
+                self.keys.opens_at = None
             else:
-                await self.gate.bell.wait(seen, left)
+                await self.keys.bell.wait(seen, left)
 
     def _closed(self) -> bool:
         return self._context.stop.draining or self.gave_up is not None
@@ -124,7 +122,7 @@ class SubmitLane:
         while not self._closed():
             if self._buffer:
                 return self._buffer.popleft()
-            seen = self.gate.bell.rings
+            seen = self.keys.bell.rings
             now = self._context.now()
             self._fill(await self._pending(now))
             if self._buffer:
@@ -134,7 +132,7 @@ class SubmitLane:
                 return None
             # A job that is due already is one that this lane holds itself: its end will ring.
             due = self.due if self.due is not None and self.due > now else float("inf")
-            await self.gate.bell.wait(seen, min(due, self.gate.gives_up_at()) - now)
+            await self.keys.bell.wait(seen, min(due, self.keys.gives_up_at()) - now)
         return None
 
     async def _pending(self, now: float) -> list[PendingJob]:
@@ -159,7 +157,7 @@ class SubmitLane:
             self._claimed.add(pending.key)
             self._buffer.append(pending)
 
-    async def _attempt(self, pending: PendingJob, ask: int) -> None:
+    async def _attempt(self, pending: PendingJob, ask: int, gate: Gate) -> None:
         context, job = self._context, pending.job
         # Asking again for what nobody answered uses the same key, so that gateways which honour it can.
         key = pending.unanswered_key or uuid.uuid4().hex
@@ -167,18 +165,23 @@ class SubmitLane:
             with context.guarded():
                 now = context.now()
                 attempt_id = await context.ledger.begin_attempt(
-                    pending.key, self._provider, at=now, idempotency_key=key
+                    pending.key, self._provider, at=now, idempotency_key=key, key_env=gate.key
                 )
                 self._claimed.discard(pending.key)
                 context.requests += 1
                 context.sink.moved(job.id, JobState.PENDING, JobState.RUNNING)
                 work = Submission(
-                    attempt_id=attempt_id, job=job, provider=self._provider, ask=ask, idempotency_key=key
+                    attempt_id=attempt_id,
+                    job=job,
+                    provider=self._provider,
+                    ask=ask,
+                    idempotency_key=key,
+                    key=gate.key,
                 )
-                await self._follow(work, _Attempt(attempt_id, job, pending.tries, before=pending))
+                await self._follow(work, _Attempt(attempt_id, job, pending.tries, gate=gate, before=pending))
         finally:
             self._busy -= 1
-            self.gate.leave()
+            gate.leave()
 
     async def _reattach(self, found: OpenAttempt) -> None:
         attempt = _Attempt(found.attempt_id, found.job, found.tries, found.task_id)
@@ -187,7 +190,7 @@ class SubmitLane:
                 await self._follow(self._recovery(attempt), attempt)
         finally:
             self._busy -= 1
-            self.gate.bell.ring()
+            self.keys.bell.ring()
 
     def _recovery(self, attempt: _Attempt) -> Recovery:
         return Recovery(
@@ -227,7 +230,8 @@ class SubmitLane:
         cost = None if price is None else price * len(event.images)
         state = await context.ledger.generated(attempt.id, event, at=context.now(), cost=cost)
         context.images += len(event.images)
-        self.gate.breaker.succeeded()
+        if attempt.gate is not None:
+            attempt.gate.breaker.succeeded()
         context.sink.moved(attempt.job.id, JobState.RUNNING, state)
         self._delivered()
 
@@ -235,15 +239,16 @@ class SubmitLane:
         self, error: JobError, work: Submission | Recovery, attempt: _Attempt
     ) -> Recovery | None:
         context, now = self._context, self._context.now()
-        if isinstance(work, Submission):
-            self.gate.breaker.failed(error, now)
+        gate = attempt.gate
+        if isinstance(work, Submission) and gate is not None:
+            gate.breaker.failed(error, now)
         can_ask = isinstance(work, Submission) and bool(attempt.task_id and self._profile.task_url)
         history = History(
             tries=attempt.tries,
             max_attempts=context.settings.max_attempts,
             has_task=can_ask,
             on_unknown=context.settings.on_unknown,
-            provider_down=self.gate.breaker.is_open,
+            provider_down=gate is not None and gate.breaker.is_open,
             repeats=attempt.repeats(error),
         )
         verdict = decide(error, history, now=now, jitter=context.jitter())
@@ -252,9 +257,9 @@ class SubmitLane:
             await context.ledger.keep_open(attempt.id, error, now)
             return self._recovery(attempt)
         if verdict.action is Action.PARK:
-            self.gate.park(error)
-        if isinstance(error, RateLimited) and (error.retry_after or 0.0) >= WORTH_A_PAUSE:
-            self.gate.pause(now + min(error.retry_after or 0.0, LONGEST_TOLD_WAIT))
+            self.keys.park(gate, error)
+        if gate is not None and isinstance(error, RateLimited) and (error.retry_after or 0.0) >= WORTH_A_PAUSE:
+            gate.pause(now + min(error.retry_after or 0.0, LONGEST_TOLD_WAIT))
         await context.ledger.settle(
             attempt.id,
             verdict.outcome,

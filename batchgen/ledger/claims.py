@@ -32,6 +32,7 @@ def pending_jobs(
             last_error=row["last_error"],
             repeats=row["repeats"],
             unanswered_key=row["unanswered_key"],
+            unanswered_env=row["unanswered_env"],
         )
         for row in free[:limit]
     ]

@@ -96,6 +96,8 @@ class PendingJob:
     """how often in a row that same error came"""
     unanswered_key: str | None
     """the idempotency key of the attempt before, when its outcome is unknown or it never left"""
+    unanswered_env: str | None = None
+    """the variable of the API key that it went with: only there a gateway can know the idempotency key"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +171,8 @@ class ProviderStatus:
     limit: int | None = None
     waiting_until: float | None = None
     reason: str | None = None
+    note: str | None = None
+    """what a person should know although nothing waits for it: a key that was dropped"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

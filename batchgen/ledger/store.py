@@ -119,13 +119,24 @@ class Ledger:
         return await self._read(lambda db: claims.saved_paths(db, job_id))
 
     async def begin_attempt(
-        self, key: int, provider: str, at: float, idempotency_key: str, counts: bool = True
+        self,
+        key: int,
+        provider: str,
+        at: float,
+        idempotency_key: str,
+        counts: bool = True,
+        *,
+        key_env: str | None = None,
     ) -> int:
-        """Open an attempt, before its request leaves; returns its id. `counts` False: a free probe."""
+        """Open an attempt, before its request leaves; returns its id. `counts` False: a free probe.
+
+        `key_env` is the name of the variable whose API key it goes with.
+        """
         params: Params = {
             "provider": provider,
             "at": at,
             "idempotency_key": idempotency_key,
+            "key_env": key_env,
             "counted": counts,
         }
         return await self._write(lambda db: steps.begin_attempt(db, key, params))
@@ -225,7 +236,7 @@ class Ledger:
             "provider": name,
             "concurrency": status.limit,
             "waiting_until": status.waiting_until if math.isfinite(status.waiting_until or 0.0) else None,
-            "reason": status.reason,
+            "reason": "; ".join(filter(None, (status.reason, status.note))) or None,
         }
         await self._put("put_traffic", params)
 

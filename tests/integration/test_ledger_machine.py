@@ -70,7 +70,7 @@ class Batch(RuleBasedStateMachine):
     def begin(self, counts: bool) -> None:
         job = claims.pending_jobs(self.db, CLAIM, 1, ())[0]
         assert job.have < job.job.n
-        params: Params = {"provider": PROVIDER, "at": NOW, "idempotency_key": "k", "counted": counts}
+        params: Params = {"provider": PROVIDER, "at": NOW, "idempotency_key": "k", "key_env": None, "counted": counts}
         steps.begin_attempt(self.db, job.key, params)
 
     @precondition(lambda self: bool(self.open()))

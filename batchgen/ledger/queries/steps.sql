@@ -11,8 +11,8 @@ UPDATE jobs SET state = 'running', not_before = NULL, tries = tries + :counted, 
 WHERE key = :key AND state = 'pending';
 
 -- name: add_attempt
-INSERT INTO attempts (job, number, round, provider, idempotency_key, counted, started_at)
-SELECT key, 1 + (SELECT count(*) FROM attempts WHERE job = key), round, :provider, :idempotency_key, :counted, :at
+INSERT INTO attempts (job, number, round, provider, key_env, idempotency_key, counted, started_at)
+SELECT key, 1 + (SELECT count(*) FROM attempts WHERE job = key), round, :provider, :key_env, :idempotency_key, :counted, :at
 FROM jobs WHERE key = :key RETURNING id;
 
 -- name: attempt

@@ -1,0 +1,162 @@
+"""The keys of one provider: which one the next request goes with, what all of them wait for. Owns the clock.
+
+Limits count per key, so each has its gate. One lane enters at a time, so there is no queue here. It says
+what it waits for, so that status and progress never show "running" for something that stands still.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+
+from batchgen.errors import BadKey, JobError, NotAllowed, QuotaSpent, WrongAddress
+from batchgen.ledger.records import ProviderStatus
+from batchgen.limiter import Bell, Gate, Places
+from batchgen.providers.profile import Profile
+
+log = logging.getLogger(__name__)
+
+# Timers closer than this only burn the processor: a rate of thousands a minute is exact without.
+_SLACK = 0.005
+
+STOPPED: Mapping[type[JobError], str] = {
+    BadKey: "the key was refused",
+    QuotaSpent: "out of credit",
+    NotAllowed: "access was refused",
+    WrongAddress: "nothing answers at base_url",
+}
+"""Why a key or a provider gets nothing more, in plain words."""
+
+
+class Keyring:
+    """The gates of one provider, one for each of its keys."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        keys: Collection[str],
+        *,
+        concurrency: int | None,
+        now: Callable[[], float],
+        everyone: Places | None = None,
+        patience: float = float("inf"),
+    ) -> None:
+        """`keys` are names of variables; without any there is one gate for requests that carry none."""
+        everyone = everyone or Places(None)
+        self._provider = profile.name
+        self._patience = patience
+        self._now = now
+        self._gates = [
+            Gate(profile.limits, concurrency=concurrency, everyone=everyone, key=key) for key in keys or (None,)
+        ]
+        self._waiting_until: float | None = None
+        self._lost: JobError | None = None
+        """why the last key was parked"""
+        self.opens_at: float | None = None
+        """epoch seconds of the run's first hour, while it has not come"""
+        self.bell = Bell()
+        everyone.join(self.bell)
+
+    async def enter(self, images: int, closed: Callable[[], bool], key: str | None = None) -> Gate | None:
+        """Wait until one request for `images` images may go, and take its place; None when all closed meanwhile.
+
+        With `key` it goes with that one, if it still serves; else with the one that is ready first, and
+        of several with the one that has least in flight.
+        """
+        while self.parked is None and not closed():
+            seen, now = self.bell.rings, self._now()
+            gate = self._chosen(now, key)
+            ready = gate.ready_at(now)
+            if ready - now <= _SLACK:
+                self._waiting_until = None
+                gate.take(now, images)
+                return gate
+            self._waiting_until = ready if ready != float("inf") else None
+            await self.bell.wait(seen, min(ready, self.gives_up_at()) - now)
+        self._waiting_until = None
+        return None
+
+    def _chosen(self, now: float, key: str | None) -> Gate:
+        live = self._live
+        wanted = [gate for gate in live if gate.key == key] or live
+        chosen = min(wanted, key=lambda gate: (max(gate.ready_at(now), now + _SLACK), gate.in_flight))
+        # Of those that stand alike the one that went last comes last.
+        self._gates.remove(chosen)
+        self._gates.append(chosen)
+        return chosen
+
+    @property
+    def _live(self) -> list[Gate]:
+        return [gate for gate in self._gates if gate.parked is None]
+
+    @property
+    def parked(self) -> JobError | None:
+        """Why this provider takes nothing more in this run, whatever the key; None while one is left."""
+        return None if self._live else self._lost
+
+    def park(self, gate: Gate | None, error: JobError) -> None:
+        """Nothing more goes with this key: it is bad or spent. A wrong address stops all of them, so does None."""
+        every = gate is None or isinstance(error, WrongAddress)
+        for one in self._live:
+            if every or one is gate:
+                one.parked = self._lost = error
+                log.warning("%s: no more with key %s: %s", self._provider, one.key, why(error))
+        self.bell.ring()
+
+    def gives_up_at(self) -> float:
+        """Epoch seconds when a provider that has failed without a break, at every key, is past its patience."""
+        since = self.failing_since()
+        return float("inf") if since is None else since + self._patience
+
+    def failing_since(self) -> float | None:
+        """Epoch seconds since which no key was served; None while one is, or nothing was sent."""
+        times = [gate.breaker.failing_since() for gate in self._live]
+        return None if None in times else max((time for time in times if time is not None), default=None)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the breaker of every key is open."""
+        return all(gate.breaker.is_open for gate in self._live)
+
+    @property
+    def reason(self) -> str:
+        """What the provider said last, as far as it failed."""
+        return next((gate.breaker.reason for gate in reversed(self._gates) if gate.breaker.reason), "")
+
+    def status(self, due: float | None, now: float) -> ProviderStatus:
+        """What the provider does now; `due` is when the next waiting job may be sent."""
+        until, reason = self._waiting(due, now)
+        return ProviderStatus(
+            in_flight=sum(gate.in_flight for gate in self._gates),
+            limit=sum(gate.limit for gate in self._live or self._gates),
+            waiting_until=until,
+            reason=reason,
+            note=self._dropped(),
+        )
+
+    def _dropped(self) -> str | None:
+        """Which keys get nothing more and why, while others go on."""
+        if not self._live:
+            return None
+        lost = {gate.key or "": gate.parked for gate in self._gates if gate.parked is not None}
+        return ", ".join(f"key {key} dropped: {why(lost[key])}" for key in sorted(lost)) or None
+
+    def _waiting(self, due: float | None, now: float) -> tuple[float | None, str | None]:
+        live = self._live
+        if self.parked is not None:
+            return None, f"stopped: {self.parked.message}"
+        if self.opens_at is not None and self.opens_at > now:
+            return self.opens_at, "the hours of this run (--start-at)"
+        if self.is_down:
+            return min(gate.breaker.ready_at(now) for gate in live), f"down: {self.reason}"
+        paused = min(gate.paused_until for gate in live)
+        if self._waiting_until is not None or paused > now:
+            return self._waiting_until or paused, "rate limit"
+        if due is not None and due > now and not any(gate.in_flight for gate in live):
+            return due, "retry"
+        return None, None
+
+
+def why(error: JobError) -> str:
+    """Why nothing more goes there, in plain words and the provider's own."""
+    return f"{STOPPED.get(type(error), 'stopped')} ({error.message})"

@@ -1,0 +1,233 @@
+"""The keys of a provider and their gates: places, the rate, the breaker, parking. The clock is the test's own."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+import pytest
+
+from batchgen.errors import BadKey, QuotaSpent, ServerError, WrongAddress
+from batchgen.lanes.keyring import Keyring
+from batchgen.limiter import Gate, Places
+from batchgen.pacing import Breaker
+from batchgen.providers.profile import Limits, Profile
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def never() -> bool:
+    return False
+
+
+def keyring(
+    limits: Limits | None = None,
+    *keys: str,
+    now: Clock | None = None,
+    concurrency: int | None = None,
+    everyone: Places | None = None,
+    patience: float = math.inf,
+) -> Keyring:
+    profile = Profile(name="p", base_url="https://p.example/v1", limits=limits or Limits())
+    return Keyring(
+        profile, keys, concurrency=concurrency, now=now or Clock(), everyone=everyone, patience=patience
+    )
+
+
+async def taken(ring: Keyring) -> Gate:
+    gate = await ring.enter(1, never)
+    assert gate is not None
+    return gate
+
+
+async def test_a_full_gate_lets_the_next_one_in_when_somebody_leaves() -> None:
+    ring = keyring(Limits(concurrency=1))
+    first = await taken(ring)
+    entered = []
+    async with anyio.create_task_group() as group:
+
+        async def second() -> None:
+            entered.append(await taken(ring))
+
+        group.start_soon(second)
+        await anyio.lowlevel.checkpoint()
+        assert entered == []
+        first.leave()
+    assert entered == [first]
+    assert first.in_flight == 1
+
+
+@pytest.mark.parametrize(
+    ("stated", "run", "places"), [(8, 3, 3), (3, 8, 3), (20, None, 20), (None, 50, 50), (None, None, 8)]
+)
+def test_the_smaller_of_the_providers_limit_and_the_runs_is_kept(
+    stated: int | None, run: int | None, places: int
+) -> None:
+    assert Gate(Limits(concurrency=stated), concurrency=run).limit == places
+
+
+async def test_all_providers_together_keep_to_the_runs_concurrency() -> None:
+    everyone, clock = Places(2), Clock()
+    one, two = (keyring(concurrency=2, now=clock, everyone=everyone) for _ in range(2))
+    first, second = await taken(one), await taken(two)
+    assert first.ready_at(clock.time) == math.inf
+    second.leave()
+    assert await taken(one) is first
+
+
+async def test_the_places_of_all_go_round_among_the_providers() -> None:
+    everyone, clock = Places(1), Clock()
+    rings = {name: keyring(concurrency=1, now=clock, everyone=everyone) for name in ("one", "two")}
+    turns: list[str] = []
+    async with anyio.create_task_group() as group:
+
+        async def lane(name: str) -> None:
+            for _ in range(3):
+                gate = await taken(rings[name])
+                turns.append(name)
+                await anyio.lowlevel.checkpoint()
+                gate.leave()
+                await anyio.lowlevel.checkpoint()
+
+        for name in rings:
+            group.start_soon(lane, name)
+    assert set(turns[:3]) == {"one", "two"}
+    assert sorted(turns) == ["one"] * 3 + ["two"] * 3
+
+
+async def test_a_wait_told_to_one_job_holds_for_all_of_the_key() -> None:
+    clock = Clock()
+    ring = keyring(now=clock)
+    gate = await taken(ring)
+    gate.pause(clock.time + 6)
+    assert gate.ready_at(clock.time) == clock.time + 6
+    assert ring.status(None, clock.time).reason == "rate limit"
+
+
+async def test_a_provider_that_never_served_is_given_up_after_the_patience_and_not_later() -> None:
+    clock = Clock()
+    ring = keyring(now=clock, patience=20.0)
+    assert ring.gives_up_at() == math.inf
+    gate = await taken(ring)
+    gate.breaker.failed(ServerError("503"), clock.time)
+    assert ring.gives_up_at() == clock.time + 20
+    gate.breaker.succeeded()
+    assert ring.gives_up_at() == math.inf
+
+
+async def test_a_parked_provider_lets_nobody_in_and_says_why() -> None:
+    ring = keyring()
+    ring.park(await taken(ring), BadKey("the key is wrong"))
+    assert await ring.enter(1, never) is None
+    assert ring.status(None, 0.0).reason == "stopped: the key is wrong"
+
+
+async def test_a_gate_that_closes_meanwhile_turns_the_waiting_away() -> None:
+    ring = keyring(Limits(concurrency=1))
+    await taken(ring)
+    closed: list[bool] = []
+    answers = []
+    async with anyio.create_task_group() as group:
+
+        async def waiting() -> None:
+            answers.append(await ring.enter(1, lambda: bool(closed)))
+
+        group.start_soon(waiting)
+        await anyio.lowlevel.checkpoint()
+        closed.append(True)
+        ring.bell.ring()
+    assert answers == [None]
+
+
+async def test_an_open_breaker_lets_one_probe_through_at_a_time() -> None:
+    clock = Clock()
+    ring = keyring(Limits(concurrency=8), now=clock)
+    gate = await taken(ring)
+    gate.leave()
+    for _ in range(Breaker.THRESHOLD):
+        gate.breaker.failed(ServerError("502"), clock.time)
+    clock.time += Breaker.FIRST_PROBE
+    await taken(ring)
+    assert gate.ready_at(clock.time) == math.inf
+    gate.breaker.succeeded()
+    await taken(ring)
+    assert gate.in_flight == 2
+
+
+async def test_status_says_what_the_provider_waits_for() -> None:
+    clock = Clock()
+    ring = keyring(now=clock)
+    assert ring.status(None, clock.time).reason is None
+    assert ring.status(clock.time + 60, clock.time).reason == "retry"
+    gate = await taken(ring)
+    for _ in range(Breaker.THRESHOLD):
+        gate.breaker.failed(ServerError("bad gateway"), clock.time)
+    status = ring.status(None, clock.time)
+    assert (status.reason, status.waiting_until) == ("down: bad gateway", clock.time + Breaker.FIRST_PROBE)
+
+
+async def test_limits_count_for_each_key_and_the_load_is_even() -> None:
+    ring = keyring(Limits(concurrency=2), "A", "B")
+    assert sorted([(await taken(ring)).key for _ in range(4)], key=str) == ["A", "A", "B", "B"]
+    assert ring.status(None, 0.0).limit == 4
+    assert ring._chosen(ring._now(), None).ready_at(ring._now()) == math.inf
+
+
+async def test_a_rate_spent_at_one_key_leaves_the_other_free() -> None:
+    ring = keyring(Limits(requests_per_minute=1), "A", "B")
+    assert {(await taken(ring)).key for _ in range(2)} == {"A", "B"}
+
+
+async def test_a_bad_or_spent_key_is_dropped_and_the_others_go_on() -> None:
+    ring = keyring(Limits(concurrency=4), "A", "B")
+    while (bad := await taken(ring)).key != "A":
+        pass
+    ring.park(bad, QuotaSpent("no money left"))
+    assert ring.parked is None
+    assert {(await taken(ring)).key for _ in range(3)} == {"B"}
+    status = ring.status(None, 0.0)
+    assert (status.limit, status.reason) == (4, None)
+    assert status.note == "key A dropped: out of credit (no money left)"
+
+
+async def test_the_provider_stops_with_its_last_key() -> None:
+    ring = keyring(None, "A", "B")
+    for _ in range(2):
+        ring.park(await taken(ring), BadKey("wrong"))
+    assert isinstance(ring.parked, BadKey)
+    assert await ring.enter(1, never) is None
+
+
+async def test_a_wrong_address_is_not_the_keys_fault_and_stops_them_all() -> None:
+    ring = keyring(None, "A", "B")
+    ring.park(await taken(ring), WrongAddress("404"))
+    assert isinstance(ring.parked, WrongAddress)
+
+
+async def test_an_outage_at_one_key_is_no_outage_of_the_provider() -> None:
+    clock = Clock()
+    ring = keyring(None, "A", "B", now=clock, patience=20.0)
+    gate = await taken(ring)
+    for _ in range(Breaker.THRESHOLD):
+        gate.breaker.failed(ServerError("503"), clock.time)
+    assert not ring.is_down
+    assert ring.gives_up_at() == math.inf
+    assert (await taken(ring)).key != gate.key
+
+
+async def test_an_ask_that_nobody_answered_goes_again_with_its_own_key_while_that_one_serves() -> None:
+    ring = keyring(None, "A", "B")
+    for _ in range(3):
+        gate = await ring.enter(1, never, "B")
+        assert gate is not None
+        assert gate.key == "B"
+    ring.park(gate, BadKey("wrong"))
+    other = await ring.enter(1, never, "B")
+    assert other is not None
+    assert other.key == "A"
