@@ -1,22 +1,24 @@
 """Checks the rows of a manifest one by one and makes them entries: keys, ids, pictures, providers, models.
 
-Nothing is kept of a row but a small hash of its id.
+Nothing is kept of a row but a small hash of its id; what its kind has in common is found out once.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Final, TypeAlias
 
 from pydantic import ValidationError
 
 from batchgen.images.naming import names_apart, placeholders, templated, values_of
-from batchgen.manifest.expand import derived_id, fill_job, fingerprint, join_job, numbered
+from batchgen.manifest.expand import Content, asked, fill_job, join_job, numbered, sent
 from batchgen.manifest.head import Written
 from batchgen.manifest.problems import Origin, Place, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
 from batchgen.manifest.references import Pictures, named
 from batchgen.manifest.schema import JOB_KEYS, JobRow
+from batchgen.manifest.seen import Seen
 from batchgen.manifest.sources import Row
 from batchgen.manifest.wording import job_problem
 from batchgen.manifest.words import did_you_mean, nearest, shortened
@@ -33,6 +35,54 @@ class Overrides:
     model: str | None = None
 
 
+MOST_KINDS: Final = 1000
+"""Kinds of job that are remembered at a time."""
+
+_LONG: Final = 1000
+_KindKey: TypeAlias = tuple[object, ...]
+# Every key of a job but `id`, `prompt` and `meta`, and but `params`, which is seldom the same twice.
+_kind_values = attrgetter(
+    "provider", "model", "n", "ratio", "size", "quality", "output_format", "output_compression", "background",
+    "references", "mask", "after",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What jobs share that differ in id, prompt and meta alone: found out once, whatever their number.
+
+    `job` is one of them with its pictures, provider and model found; `sent` None: it can't be sent.
+    """
+
+    job: Job
+    asked: Content
+    sent: Content | None = None
+    warnings: tuple[str, ...] = ()
+
+    def filled_in(self, job: Job, name: str) -> Job:
+        """A job of this kind with its id and what was found."""
+        own = self.job
+        if (
+            job.id == name
+            and job.model == own.model
+            and job.provider == own.provider
+            and job.references == own.references
+            and job.mask == own.mask
+        ):
+            return job
+        return replace(
+            job, id=name, provider=own.provider, model=own.model, references=own.references, mask=own.mask
+        )
+
+
+def _kind_key(job: Job) -> _KindKey | None:
+    """What tells kinds apart; None for a job that is a kind of its own."""
+    if job.params or any(len(reference) > _LONG for reference in job.references) or len(job.mask or "") > _LONG:
+        return None
+    values: _KindKey = _kind_values(job)
+    return values
+
+
 class Checker:
     """One pass over the rows. Mistakes go to the collector."""
 
@@ -45,9 +95,11 @@ class Checker:
         self._pictures = pictures
         self._overrides = overrides
         self._problems = problems
-        self._ids: dict[int, int] = {}
+        self._kinds: dict[_KindKey, _Kind] = {}
+        self._ids = Seen()
         self._counts: dict[int, int] = {}
-        self._names: set[int] = set()
+        self._names = Seen()
+        self._named_jobs = 0
 
     def entry(self, row: Row) -> Entry | None:
         """The row as an entry, or None when it has a mistake that leaves nothing to check."""
@@ -57,18 +109,43 @@ class Checker:
             self._missing(row, "prompt", "")
         if job.after is not None:
             self._problems.add(self._place(row, "after"), "'after' is not supported yet")
-        job = self._with_pictures(row, job)
-        job = replace(job, id=self._id(row, job))
-        job, profiles = self._with_provider(row, job, doubtful)
-        if not profiles:
+        kind = self._kind(row, job, doubtful)
+        job = kind.filled_in(job, self._id(row, job, kind.asked))
+        if kind.sent is None:
             return None
         apart, about_name = self._named(job)
-        warnings = (*unfilled, *self._warnings(row, job, profiles), *about_name)
-        simulated = profiles[0].base_url == SIMULATED
-        content = fingerprint(job, simulated, self._pictures.digests)
         return Entry(
-            job=job, fingerprint=content, place=_line(row.start), warnings=warnings, apart=apart
+            job=job,
+            fingerprint=kind.sent.fingerprint(job.prompt),
+            place=_line(row.start),
+            warnings=(*unfilled, *kind.warnings, *about_name),
+            apart=apart,
         )
+
+    def _kind(self, row: Row, job: Job, doubtful: set[str]) -> _Kind:
+        """What is known of jobs like this one, found out now if it is the first."""
+        key = _kind_key(job)
+        if key is None or doubtful:
+            return self._new_kind(row, job, doubtful)
+        kind = self._kinds.get(key)
+        if kind is None:
+            told = len(self._problems)
+            kind = self._new_kind(row, job, doubtful)
+            if len(self._problems) == told:  # else the next one is to be told too, at its own place
+                if len(self._kinds) == MOST_KINDS:
+                    self._kinds.clear()
+                self._kinds[key] = kind
+        return kind
+
+    def _new_kind(self, row: Row, job: Job, doubtful: set[str]) -> _Kind:
+        job = self._with_pictures(row, job)
+        base = asked(job, self._pictures.digests)
+        job, profiles = self._with_provider(row, job, doubtful)
+        if not profiles:
+            return _Kind(job, base)
+        simulated = profiles[0].base_url == SIMULATED
+        content = sent(job, simulated, self._pictures.digests)
+        return _Kind(job, base, content, self._warnings(row, job, profiles))
 
     def _parse(self, row: Row) -> tuple[JobRow, set[str]]:
         """The row's values, without those that are wrong; and the keys that it may have meant."""
@@ -119,22 +196,23 @@ class Checker:
         mask = resolve(job.mask) if job.mask else None
         return replace(job, references=tuple(map(resolve, job.references)), mask=mask)
 
-    def _id(self, row: Row, job: Job) -> str:
+    def _id(self, row: Row, job: Job, content: Content) -> str:
         """The job's id, noted so that a second one like it is found."""
         here = row.place(("id",))
+        packed = _packed(here)
         if job.id:
-            first = self._ids.setdefault(_key(job.id), _packed(here))
-            if first != _packed(here):
+            first = self._ids.first(job.id, packed)
+            if first != packed:
                 place = row.origin.at(*_unpacked(first))
                 self._problems.add(here, f"duplicate id '{shortened(job.id)}', first at {place}")
             return job.id
-        base = derived_id(job, self._pictures.digests)
-        count = self._counts.get(_key(base), 0) + 1
-        while self._ids.setdefault(_key(numbered(base, count)), _packed(here)) != _packed(here):
+        base = content.derived_id(job.prompt)
+        count = self._counts.get(hash(base), 0) + 1
+        while self._ids.first(numbered(base, count), packed) != packed:
             count += 1
         if count > 1:
             # Only what repeats is counted, so that most rows cost one entry.
-            self._counts[_key(base)] = count
+            self._counts[hash(base)] = count
         return numbered(base, count)
 
     def _named(self, job: Job) -> tuple[bool, tuple[str, ...]]:
@@ -146,13 +224,12 @@ class Checker:
         warnings = [f"no {name} for output.path: 'none' stands in the file name" for name in absent]
         apart = False
         if not names_apart(template):
-            keys = set()
+            self._named_jobs += 1
             for position in range(job.n):
                 values = values_of(job, provider=job.provider[0], position=position, date="")
                 # Case-folded: many file systems take Cat.png and cat.png for one.
-                keys.add(_key(templated(template, values).casefold()))
-            apart = not keys.isdisjoint(self._names)
-            self._names |= keys
+                name = templated(template, values).casefold()
+                apart |= self._names.first(name, self._named_jobs) != self._named_jobs
         if apart:
             warnings.append("output.path gives an earlier job's file name: the job's id is added to it")
         return apart, tuple(warnings)
@@ -215,11 +292,6 @@ def _absent(placeholder: str, job: Job) -> bool:
 
 def _line(place: Place) -> str:
     return f"{place.shown}:{place.line}"
-
-
-def _key(text: str) -> int:
-    """64 bits of an id: enough to tell millions apart, small enough to keep for all."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
 def _packed(place: Place) -> int:

@@ -11,7 +11,8 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from json.encoder import encode_basestring_ascii
 from typing import TypeVar
 
 from batchgen.manifest.schema import JobRow
@@ -20,6 +21,7 @@ from batchgen.model import Job, Json
 _SLUG = re.compile(r"[^a-z0-9]+")
 _SENT = ("ratio", "size", "quality", "output_format", "output_compression", "background", "after")
 _BRACES = re.compile(r"\{\{|\}\}|\{(?P<name>[^\W\d]\w*)\}")
+_COMPACT = (",", ":")
 _T = TypeVar("_T")
 
 
@@ -78,6 +80,8 @@ def filled(text: str, meta: Mapping[str, Json]) -> tuple[str, tuple[str, ...]]:
 
 def fill_job(job: Job) -> tuple[Job, tuple[str, ...]]:
     """The job with its `meta` put into prompt and references; a warning for each name it lacks."""
+    if "{" not in job.prompt and not job.references:
+        return job, ()
     prompt, absent = filled(job.prompt, job.meta)
     warnings = [_left(name, "the prompt") for name in absent]
     references = []
@@ -92,21 +96,41 @@ def _left(name: str, where: str) -> str:
     return f"{{{name}}} in {where} is sent as it is: no meta key of that name"
 
 
-def fingerprint(job: Job, simulated: bool, digests: Mapping[str, str]) -> str:
-    """32 hex characters that change exactly when something that is sent changes.
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is sent of a job, spelt out around the prompt: jobs that differ in the prompt alone share it."""
+
+    before: str
+    after: str
+
+    def fingerprint(self, prompt: str) -> str:
+        """32 hex characters that change exactly when something that is sent changes."""
+        return self._hash(prompt)[:32]
+
+    def derived_id(self, prompt: str) -> str:
+        """A readable id: up to 32 letters of the prompt and 8 hex characters."""
+        plain = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
+        slug = _SLUG.sub("-", plain).strip("-")[:32].rstrip("-") or "job"
+        return f"{slug}-{self._hash(prompt)[:8]}"
+
+    def _hash(self, prompt: str) -> str:
+        # Escaped ASCII: one spelling for one content.
+        text = f'{self.before}"prompt":{encode_basestring_ascii(prompt)}{self.after}'
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def sent(job: Job, simulated: bool, digests: Mapping[str, str]) -> Content:
+    """What a fingerprint is made of. Neither `meta` nor the provider's name is sent.
 
     `digests` gives the content of local pictures by path, so that a moved folder changes nothing
-    and a redrawn picture does. Neither `meta` nor the provider's name is sent; a simulated result
-    never stands for a real one.
+    and a redrawn picture does. A simulated result never stands for a real one.
     """
-    return _hash({**_content(job, digests), "simulated": simulated})[:32]
+    return _around_prompt({**_content(job, digests), "simulated": simulated})
 
 
-def derived_id(job: Job, digests: Mapping[str, str]) -> str:
-    """A readable id from the content: up to 32 letters of the prompt and 8 hex characters."""
-    plain = unicodedata.normalize("NFKD", job.prompt).encode("ascii", "ignore").decode().lower()
-    slug = _SLUG.sub("-", plain).strip("-")[:32].rstrip("-") or "job"
-    return f"{slug}-{_hash({**_content(job, digests), 'provider': list(job.provider)})[:8]}"
+def asked(job: Job, digests: Mapping[str, str]) -> Content:
+    """What a derived id is made of: the request, and whom it goes to."""
+    return _around_prompt({**_content(job, digests), "provider": list(job.provider)})
 
 
 def numbered(base: str, count: int) -> str:
@@ -115,7 +139,7 @@ def numbered(base: str, count: int) -> str:
 
 
 def _content(job: Job, digests: Mapping[str, str]) -> dict[str, Json]:
-    content: dict[str, Json] = {"prompt": job.prompt, "model": job.model, "n": job.n}
+    content: dict[str, Json] = {"model": job.model, "n": job.n}
     for key in _SENT:
         value: Json = getattr(job, key)
         if value is not None:
@@ -133,7 +157,8 @@ def _contents(references: Sequence[str], digests: Mapping[str, str]) -> list[Jso
     return [digests.get(reference, reference) for reference in references]
 
 
-def _hash(content: dict[str, Json]) -> str:
-    # Escaped ASCII and sorted keys: one spelling for one content.
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+def _around_prompt(content: dict[str, Json]) -> Content:
+    # Sorted keys, the prompt among them: some are always before it.
+    before = json.dumps({key: content[key] for key in content if key < "prompt"}, sort_keys=True, separators=_COMPACT)
+    after = json.dumps({key: content[key] for key in content if key > "prompt"}, sort_keys=True, separators=_COMPACT)
+    return Content(before[:-1] + ",", "}" if after == "{}" else "," + after[1:])

@@ -47,13 +47,13 @@ class Fatal(Exception):
 
 
 class Problems:
-    """What has been found so far. True when there is anything."""
+    """What has been found so far; true when there is anything."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[Place, str], None] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._found)
+    def __len__(self) -> int:
+        return len(self._found)
 
     def add(self, place: Place, text: str) -> None:
         """Note one mistake. The same words about the same place, met again by another job, count once."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.manifest.expand import derived_id, fingerprint
+from batchgen.manifest.expand import asked, sent
 from batchgen.model import Job
 
 _values = st.none() | st.text(max_size=8)
@@ -31,13 +31,14 @@ jobs = st.builds(
 @given(jobs, jobs)
 def test_two_jobs_share_a_fingerprint_only_when_the_same_is_sent(one: Job, two: Job) -> None:
     same = replace(one, id="", provider=(), meta={}) == replace(two, id="", provider=(), meta={})
-    assert (fingerprint(one, False, {}) == fingerprint(two, False, {})) == same
+    prints = [sent(job, False, {}).fingerprint(job.prompt) for job in (one, two)]
+    assert (prints[0] == prints[1]) == same
 
 
 @given(jobs)
 def test_a_derived_id_is_short_ascii_and_a_fit_name(job: Job) -> None:
-    name = derived_id(job, {})
+    name = asked(job, {}).derived_id(job.prompt)
     assert name.isascii()
     assert len(name) <= 41
     assert all(letter.isalnum() or letter == "-" for letter in name)
-    assert name == derived_id(replace(job, id="other", meta={"x": 1}), {})
+    assert name == asked(replace(job, id="other", meta={"x": 1}), {}).derived_id(job.prompt)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from batchgen.manifest.expand import derived_id, fill_job, filled, fingerprint, join_job, numbered
+from batchgen.manifest.expand import asked, fill_job, filled, join_job, numbered, sent
 from batchgen.manifest.schema import JobRow
 from batchgen.model import Job, Json
 
 JOB = Job(id="a", prompt="A cat", provider=("tu-zi",), model="m", references=("/x/a.png",), meta={"k": 1})
 DIGESTS = {"/x/a.png": "sha256:1"}
+
+
+def fingerprint(job: Job, simulated: bool, digests: Mapping[str, str]) -> str:
+    return sent(job, simulated, digests).fingerprint(job.prompt)
+
+
+def derived_id(job: Job, digests: Mapping[str, str]) -> str:
+    return asked(job, digests).derived_id(job.prompt)
+
 
 @pytest.mark.parametrize(
     "change",
