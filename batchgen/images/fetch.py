@@ -84,7 +84,9 @@ class Fetcher:
         raise troubles[0] if troubles else LinkDead("the output has no link")
 
     async def _from_link(self, url: str, work: Download) -> Saved:
-        part = await anyio.to_thread.run_sync(PartialFile, self.workspace, work.output_id, url)
+        part = PartialFile(self.workspace, work.output_id, url)
+        if part.noted():
+            await anyio.to_thread.run_sync(part.resume)
         try:
             try:
                 await self._download(url, part)
@@ -93,13 +95,13 @@ class Fetcher:
             except BaseException:  # cancelled too: what came is kept, so that a resume can go on
                 await _shielded(part.suspend)
                 raise
-            # Syncing waits for the disk, so it takes none of the few places for decoding.
-            sha256 = await anyio.to_thread.run_sync(part.finish)
-            whole = partial(settle, self.workspace, part.path, work, sha256)
-            return await anyio.to_thread.run_sync(whole, limiter=decoders())
+            return await anyio.to_thread.run_sync(self._complete, part, work, limiter=decoders())
         except (LinkDead, Blocked, BadImage):
             await _shielded(part.discard)
             raise
+
+    def _complete(self, part: PartialFile, work: Download) -> Saved:
+        return settle(self.workspace, part.path, work, part.finish())
 
     async def _download(self, url: str, part: PartialFile) -> None:
         try:

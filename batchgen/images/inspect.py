@@ -6,6 +6,8 @@ Reads and decodes; changes nothing. Decoding blocks and takes memory: call it in
 
 from __future__ import annotations
 
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +23,11 @@ MAX_PIXELS: Final = 200_000_000
 HEAD_BYTES: Final = 512
 _EXTENSIONS: Final = {"png": "png", "jpeg": "jpg", "webp": "webp", "gif": "gif", "avif": "avif"}
 EXTENSIONS: Final = tuple(_EXTENSIONS.values())
-_DECODING_AT_ONCE: Final = 2
+LARGE_PIXELS: Final = 16_000_000
+"""From here on only one picture is decoded at a time: 64 MB and more of memory each."""
+
+_DECODING_AT_ONCE: Final = 4
+_large: Final = threading.Lock()
 _decoders: RunVar[anyio.CapacityLimiter] = RunVar("batchgen image decoders")
 
 
@@ -101,7 +107,8 @@ def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
             width, height = image.size
             if width * height <= max_pixels:
                 # Only decoding finds a cut or damaged file; `verify()` misses a cut JPEG.
-                image.load()
+                with _large if width * height > LARGE_PIXELS else nullcontext():
+                    image.load()
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -29,7 +29,11 @@ class _Note:
 
 
 class PartialFile:
-    """The unfinished file of one output, opened for `url`; parts of other links are dropped."""
+    """The unfinished file of one output, wanted from `url`; parts of other links are dropped.
+
+    Nothing is on disk before the first `flush`: a small file is written in one go at its end. Call `resume`
+    first where something is `noted`.
+    """
 
     def __init__(self, workspace: Path, output_id: int, url: str) -> None:
         stem = workspace / INCOMING / f"o{output_id}"
@@ -37,11 +41,24 @@ class PartialFile:
         self._note = stem.with_name(stem.name + NOTE)
         # The query is left out: a link signed anew leads to the same file, and signatures stay secret.
         self._link = hashlib.sha256(url.partition("?")[0].encode("utf-8", "surrogatepass")).hexdigest()
-        note = self._read_note()
-        self.validator = note.validator if note else None
-        self._aside = Aside(self.path, keep=note.size if note else 0)
+        self._aside: Aside | None = None
         self._gathered: list[bytes] = []
-        self.size = self._aside.size
+        self._written = 0
+        self._resumed = False
+        self.validator: str | None = None
+        self.size = 0
+
+    def noted(self) -> bool:
+        """Whether an earlier try may have left bytes to `resume` from."""
+        return self._note.exists()
+
+    def resume(self) -> None:
+        """Go on after the bytes of an earlier try, if they can be trusted and are of this link."""
+        self._resumed = True
+        if (note := self._read_note()) is not None:
+            self._aside = Aside(self.path, keep=note.size)
+            self._written = self.size = note.size
+            self.validator = note.validator
 
     def range_headers(self) -> dict[str, str]:
         """What asks for the missing rest; empty for the whole file."""
@@ -51,48 +68,60 @@ class PartialFile:
 
     def restart(self) -> None:
         """Begin anew: what is there belongs to another version of the file."""
-        remove(self._note)
-        self._aside.restart()
+        self._forget_note()
+        if self._aside is not None:
+            self._aside.restart()
         self._gathered.clear()
-        self.size = 0
+        self._written = self.size = 0
         self.validator = None
 
     def gather(self, piece: bytes) -> bool:
         """Take bytes into memory; True when it is time to `flush` them. Never blocks."""
         self._gathered.append(piece)
         self.size += len(piece)
-        return self.size - self._aside.size >= SEGMENT
+        return self.size - self._written >= SEGMENT
 
     def flush(self) -> None:
         """Write and hash what was gathered."""
-        self._aside.write(self._gathered)
-        self._gathered.clear()
+        self._flushed()
 
     def finish(self) -> str:
         """Make the whole file durable and close it; returns its SHA-256."""
-        with self._aside:
-            self.flush()
-            self._aside.sync()
-        remove(self._note)
-        return self._aside.sha256
+        with self._flushed() as aside:
+            aside.sync()
+        self._forget_note()
+        return aside.sha256
 
     def suspend(self) -> None:
         """Keep what came for a later resume, or nothing where no resume can be trusted."""
         if self.validator is None or self.size == 0:
             self.discard()
             return
-        with self._aside:
-            self.flush()
-            self._aside.sync()
+        with self._flushed() as aside:
+            aside.sync()
         note = {"link": self._link, "validator": self.validator, "size": self.size}
         with disk():
             self._note.write_text(json.dumps(note), encoding="utf-8")
 
     def discard(self) -> None:
         """Remove every trace."""
-        self._aside.close()
-        remove(self._note)
-        remove(self.path)
+        if self._aside is not None:
+            self._aside.close()
+            remove(self.path)
+        self._forget_note()
+
+    def _forget_note(self) -> None:
+        if self._resumed:
+            remove(self._note)
+
+    def _flushed(self) -> Aside:
+        if self._aside is None:
+            self._aside = Aside(self.path)
+        # In one piece: each write and each hash lets another thread take over, which costs more than the copy.
+        self._aside.write([b"".join(self._gathered)])
+        self._gathered.clear()
+        self._written = self.size
+        return self._aside
 
     def _read_note(self) -> _Note | None:
         try:

@@ -7,9 +7,13 @@ here blocks, so it belongs into a worker thread. A full or unwritable disk is a 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
+from io import FileIO
 from pathlib import Path
 from typing import Final, Self
 
@@ -38,11 +42,10 @@ class Aside:
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         with disk():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists() and path.stat().st_size != keep:
-                os.truncate(path, keep)
+            self._file = _opened(path)
+            if self._file.tell() != keep:
+                self._file.truncate(keep)
             self._digest = digest_of(path) if keep else hashlib.sha256()
-            self._file = path.open("ab")
         self.size = keep
 
     def __enter__(self) -> Self:
@@ -60,9 +63,11 @@ class Aside:
         """Append the pieces."""
         with disk():
             for piece in pieces:
-                self._file.write(piece)
                 self._digest.update(piece)
                 self.size += len(piece)
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[self._file.write(rest) :]
 
     def restart(self) -> None:
         """Forget everything written so far."""
@@ -73,13 +78,21 @@ class Aside:
     def sync(self) -> None:
         """Make everything written so far survive a power cut."""
         with disk():
-            self._file.flush()
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file; harmless when it is closed already."""
         with disk():
             self._file.close()
+
+
+def _opened(path: Path) -> FileIO:
+    # Without a buffer: what is written comes in large pieces, and a full disk is to be told at once.
+    try:
+        return path.open("ab", buffering=0)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab", buffering=0)
 
 
 def digest_of(path: Path) -> hashlib._Hash:
@@ -94,8 +107,11 @@ def digest_of(path: Path) -> hashlib._Hash:
 def publish(aside: Path, target: Path) -> None:
     """Give a synced file its name, for good. An older file of that name is replaced."""
     with disk():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside.replace(target)
+        try:
+            aside.replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside.replace(target)
         sync_folder(target.parent)
 
 
@@ -126,15 +142,41 @@ def places(target: Path) -> Iterator[Path]:
         number += 1
 
 
+class _FolderSync:
+    """One folder's syncs, shared: who comes while one runs is served by the next, together with all others."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._turn = threading.Lock()
+        self._came = itertools.count(1)
+        self._latest = 0
+        self._synced = 0
+
+    def sync(self) -> None:
+        """Return once a sync that began after this call has ended. Raises `OSError`."""
+        mine = self._latest = next(self._came)
+        with self._turn:
+            if self._synced >= mine:
+                return  # it began after our rename
+            # Everyone counted by now has renamed already, and waits for this turn.
+            covered = self._latest
+            descriptor = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            self._synced = covered
+
+
+@lru_cache(maxsize=256)
+def _folder_sync(folder: Path) -> _FolderSync:
+    return _FolderSync(folder)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and deletions in a folder survive a power cut."""
-    if os.name == "nt":
-        return  # Windows can't open a folder; its renames are journalled.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    if os.name != "nt":  # Windows can't open a folder; its renames are journalled.
+        _folder_sync(folder).sync()
 
 
 def remove(path: Path) -> None:
@@ -145,6 +187,15 @@ def remove(path: Path) -> None:
 
 def inside(workspace: Path, relative: str) -> Path | None:
     """The path below the workspace, or None if it would lie outside it, also by way of a link."""
-    root = workspace.resolve()
-    path = (root / relative).resolve()
+    root = _real(workspace)
+    folder, name = os.path.split(root / relative)
+    path = _real(Path(folder)) / name
+    if name in ("", ".", "..") or path.is_symlink():
+        path = path.resolve()
     return path if path != root and path.is_relative_to(root) else None
+
+
+@lru_cache(maxsize=1024)
+def _real(folder: Path) -> Path:
+    # Remembered: a look at each part of a long path costs as much as writing the file does.
+    return folder.resolve()
