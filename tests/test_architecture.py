@@ -66,8 +66,16 @@ RINGS = {
 }
 
 # Nothing of the outside world in ring 1, and one adapter for each outside thing.
-IMPURE = {"os", "socket", "time", "random", "sqlite3", "aiosqlite", "httpx2", "anyio", "asyncio", "subprocess"}
-ONLY_IN = {"httpx2": "transport", "aiosqlite": "ledger", "click": "cli", "tqdm": "progress", "h11": "simulator"}
+LIBRARIES = {"sqlite3", "aiosqlite", "httpx2", "httpcore2", "anyio", "asyncio"}
+IMPURE = {"os", "socket", "time", "random", "subprocess"} | LIBRARIES
+ONLY_IN = {
+    "httpx2": "transport",
+    "httpcore2": "transport",
+    "aiosqlite": "ledger",
+    "click": "cli",
+    "tqdm": "progress",
+    "h11": "simulator",
+}
 
 
 def _name(path: Path) -> str:

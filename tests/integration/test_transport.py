@@ -12,6 +12,7 @@ import subprocess
 from contextlib import aclosing
 from pathlib import Path
 
+import httpcore2
 import httpx2
 import pytest
 
@@ -260,13 +261,13 @@ def test_every_exception_of_the_library_has_its_leaf() -> None:
     """A new class in the library that touches the network must be sorted by hand, not by accident."""
     every = {
         thing
-        for name in httpx2.__all__
-        if isinstance(thing := getattr(httpx2, name), type) and issubclass(thing, Exception)
+        for library in (httpcore2, httpx2)
+        for name in library.__all__
+        if isinstance(thing := getattr(library, name), type) and issubclass(thing, Exception)
     }
-    abstract = {httpx2.TransportError, httpx2.TimeoutException, httpx2.NetworkError, httpx2.ProtocolError}
-    unused = {httpx2.SSEError}  # of the library's own event reader
-    network = {kind for kind in every if issubclass(kind, httpx2.TransportError)} - abstract - unused
-    assert network <= BEFORE_SENDING.keys() | AFTER_SENDING.keys()
+    abstract = {httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError}
+    network = {kind for kind in every if kind.__module__.startswith("httpcore2")} - abstract
+    assert network | {httpx2.DecodingError} <= BEFORE_SENDING.keys() | AFTER_SENDING.keys()
     for kind in every:
         error = kind.__new__(kind)
         leaf = translate(error, "host", 1.0)

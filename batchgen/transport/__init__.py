@@ -1,6 +1,6 @@
 """HTTP: sends one `Call` and hands back the head and then the body as it arrives.
 
-The only file that imports the HTTP library. It follows no redirect, keeps no cookie, repeats
+Only this package imports the HTTP library. It follows no redirect, keeps no cookie, repeats
 nothing, and turns every error of the library into one of two leaves: `NotSent` (nothing left this
 machine) or `Interrupted` (it may have arrived). Which one decides whether a paid request may be repeated.
 """
@@ -12,29 +12,27 @@ import re
 import ssl
 import unicodedata
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, Self
 from urllib.parse import quote
 
 import anyio
+import httpcore2
 import httpx2 as httpx
 
 from batchgen.codecs.base import Call
-from batchgen.errors import BadKey, Interrupted, JobError, NotSent, UsageError
+from batchgen.errors import BadKey, Interrupted, JobError, NotSent
+from batchgen.transport.lines import Lines, Route
 
 CONNECT_SECONDS: Final = 15.0
-# Shorter than the idle limit of common servers (5 s and more): a connection that the server has just
-# closed turns a POST into one with an unknown outcome.
-REUSE_SECONDS: Final = 4.0
 _SLICE: Final = 64 * 1024
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _URL: Final = re.compile(r"(?i)(https?)://([^/?#]*)([^#]*)")
 _AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@\\\s]+)(?::(\d{1,5}))?")
 _HOST: Final = re.compile(r"[a-z0-9._-]+")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
-_SOCKET: Final = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=REUSE_SECONDS)
 
 # The library writes full URLs, and with them signatures, at INFO.
 for _name in ("httpx2", "httpcore2"):
@@ -66,7 +64,12 @@ class Address:
     def netloc(self) -> str:
         """What the Host header says: the port only where it is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
+        return host if self.port == self.default_port else f"{host}:{self.port}"
+
+    @property
+    def default_port(self) -> int:
+        """The port of the scheme."""
+        return 443 if self.scheme == "https" else 80
 
 
 def split_url(url: str) -> Address:
@@ -105,21 +108,20 @@ def _ascii_host(host: str) -> str:
 # What happened, in words, by class. Before: the library raises these while it makes the connection
 # or builds the request line, and never afterwards.
 BEFORE_SENDING: Final[Mapping[type[Exception], str]] = {
-    httpx.ConnectError: "no connection to {host}",
-    httpx.ConnectTimeout: f"no connection to {{host}} within {CONNECT_SECONDS:g} s",
-    httpx.PoolTimeout: "no free connection to {host}",
-    httpx.ProxyError: "the proxy makes no connection to {host}",
-    httpx.UnsupportedProtocol: "not an http(s) address",
-    httpx.InvalidURL: "not a usable address",
-    httpx.LocalProtocolError: "the request to {host} can't be written as HTTP",
+    httpcore2.ConnectError: "no connection to {host}",
+    httpcore2.ConnectTimeout: f"no connection to {{host}} within {CONNECT_SECONDS:g} s",
+    httpcore2.PoolTimeout: "no free connection to {host}",
+    httpcore2.ProxyError: "the proxy makes no connection to {host}",
+    httpcore2.UnsupportedProtocol: "not an http(s) address",
+    httpcore2.ConnectionNotAvailable: "no free connection to {host}",
+    httpcore2.LocalProtocolError: "the request to {host} can't be written as HTTP",
 }
 AFTER_SENDING: Final[Mapping[type[Exception], str]] = {
-    httpx.ReadTimeout: "{host} sent nothing for {timeout:g} s",
-    httpx.WriteTimeout: "{host} took nothing for {timeout:g} s",
-    httpx.ReadError: "the connection to {host} broke",
-    httpx.WriteError: "the connection to {host} broke",
-    httpx.CloseError: "the connection to {host} broke",
-    httpx.RemoteProtocolError: "{host} closed the connection before its answer was whole",
+    httpcore2.ReadTimeout: "{host} sent nothing for {timeout:g} s",
+    httpcore2.WriteTimeout: "{host} took nothing for {timeout:g} s",
+    httpcore2.ReadError: "the connection to {host} broke",
+    httpcore2.WriteError: "the connection to {host} broke",
+    httpcore2.RemoteProtocolError: "{host} closed the connection before its answer was whole",
     httpx.DecodingError: "the compressed answer of {host} can't be read",
 }
 
@@ -148,7 +150,7 @@ def _reason(error: BaseException) -> str:
     return f": {cause.strerror}" if cause is not None and cause.strerror else ""
 
 
-class _Slices(httpx.AsyncByteStream):
+class _Slices:
     """A body in pieces, so that the write time-out counts between pieces and not over a long upload."""
 
     def __init__(self, body: bytes) -> None:
@@ -159,30 +161,29 @@ class _Slices(httpx.AsyncByteStream):
             yield self._body[start : start + _SLICE]
 
 
-_Route: TypeAlias = tuple[str, str, int, str | None, str | None]
+class _Compressed(httpx.AsyncByteStream):
+    """The body of a reply as the library's decoders take it."""
 
+    def __init__(self, pieces: AsyncIterable[bytes]) -> None:
+        self._pieces = pieces
 
-@dataclass(slots=True)
-class _Idle:
-    line: httpx.AsyncHTTPTransport
-    since: float
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for piece in self._pieces:
+            yield piece
 
 
 class Transport:
-    """Sends calls, each on a connection of its own that is reused only after a whole reply.
+    """Sends calls, each on a connection of its own that is reused only after a whole reply (transport/lines.py).
 
-    One connection per library transport ("striped"), the last used first: the library's shared pool
-    costs time in proportion to its connections. `proxies` has the keys `http`, `https`, `all`, `no`;
-    None takes the environment's. Loopback is never sent through a proxy.
+    `proxies` has the keys `http`, `https`, `all`, `no`; None takes the environment's. Loopback is never
+    sent through a proxy.
     """
 
     def __init__(
         self, *, verify: ssl.SSLContext | None = None, proxies: Mapping[str, str] | None = None
     ) -> None:
-        self._verify = verify if verify is not None else httpx.create_ssl_context()
         self._proxies = dict(urllib.request.getproxies() if proxies is None else proxies)
-        self._idle: dict[_Route, list[_Idle]] = {}
-        self._lines: set[httpx.AsyncHTTPTransport] = set()
+        self._lines = Lines(verify if verify is not None else httpx.create_ssl_context())
 
     async def __aenter__(self) -> Self:
         return self
@@ -193,10 +194,8 @@ class Transport:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._idle.clear()
         with anyio.CancelScope(shield=True):
-            while self._lines:
-                await self._lines.pop().aclose()
+            await self._lines.aclose()
 
     def proxied(self, url: str) -> bool:
         """Whether `url` goes through a proxy, which resolves its host by itself."""
@@ -236,15 +235,15 @@ class Transport:
         address = split_url(call.url)
         proxy = self._proxy_for(address)
         pin = None if proxy else pin
-        route: _Route = (address.scheme, address.host, address.port, pin, proxy)
-        line = await self._take(route)
+        route = Route(address.scheme, address.host, pin or address.host, address.port, proxy)
+        line = await self._lines.take(route)
         try:
-            request = _request(call, address, authorization=authorization, pin=pin, timeout=timeout)
+            request = _request(call, address, route, authorization=authorization, timeout=timeout)
             response = await line.handle_async_request(request)
             try:
-                yield Head(response.status_code, dict(response.headers.items()))
-                # No chunk size: buffering anew costs 40 % of a download's speed.
-                async for piece in response.aiter_bytes():
+                head = Head(response.status, _headers(response.headers))
+                yield head
+                async for piece in _body(head, response):
                     yield piece
             finally:
                 with anyio.CancelScope(shield=True):
@@ -253,59 +252,63 @@ class Transport:
             raise translate(error, address.host, timeout) from error
         finally:
             with anyio.CancelScope(shield=True):
-                await self._give_back(route, line)
-
-    async def _take(self, route: _Route) -> httpx.AsyncHTTPTransport:
-        """The line used last: the likeliest to be alive. The library checks that before it writes."""
-        if idle := self._idle.get(route):
-            return idle.pop().line
-        proxy = route[4]
-        try:
-            line = httpx.AsyncHTTPTransport(verify=self._verify, limits=_SOCKET, proxy=proxy)
-        except (ImportError, ValueError, httpx.InvalidURL) as error:
-            raise UsageError("the environment's proxy can't be used, only http and https ones") from error
-        self._lines.add(line)
-        return line
-
-    async def _give_back(self, route: _Route, line: httpx.AsyncHTTPTransport) -> None:
-        if line not in self._lines:
-            return
-        now = anyio.current_time()
-        self._idle.setdefault(route, []).append(_Idle(line, now))
-        old: list[httpx.AsyncHTTPTransport] = []
-        for key, idle in list(self._idle.items()):
-            young = [entry for entry in idle if now - entry.since <= REUSE_SECONDS]
-            if len(young) < len(idle):
-                old += [entry.line for entry in idle if now - entry.since > REUSE_SECONDS]
-                self._idle[key] = young
-            if not young:
-                del self._idle[key]
-        for line in old:
-            self._lines.discard(line)
-            await line.aclose()
+                await self._lines.give_back(route, line)
 
 
 def _request(
-    call: Call, address: Address, *, authorization: str | None, pin: str | None, timeout: float
-) -> httpx.Request:
-    headers = httpx.Headers({"Host": address.netloc, "User-Agent": "batchgen", "Accept": "*/*"})
-    headers["Accept-Encoding"] = "identity"
-    headers.update(call.headers)
+    call: Call, address: Address, route: Route, *, authorization: str | None, timeout: float
+) -> httpcore2.Request:
+    headers = {"host": address.netloc, "user-agent": "batchgen", "accept": "*/*", "accept-encoding": "identity"}
+    headers.update((name.lower(), value) for name, value in call.headers.items())
+    content: bytes | AsyncIterable[bytes] | None = None
     if call.content_type is not None:
-        headers["Content-Type"] = call.content_type
+        headers["content-type"] = call.content_type
     if authorization is not None:
-        headers["Authorization"] = authorization
-    url = httpx.URL(scheme=address.scheme, host=pin or address.host, port=address.port)
+        headers["authorization"] = authorization
+    if call.body is not None:
+        headers["content-length"] = str(len(call.body))
+        content = call.body if len(call.body) <= _SLICE else _Slices(call.body)
+    elif call.parts:
+        files = [(part.name, (part.filename, part.data, part.mime)) for part in call.parts]
+        form = httpx.Request(call.method, "http://form", files=files)
+        headers.update((name, form.headers[name]) for name in ("content-type", "content-length"))
+        assert isinstance(form.stream, httpx.AsyncByteStream)
+        content = form.stream
+    # The target is handed over raw: a signature covers the query byte for byte.
+    url = httpcore2.URL(
+        scheme=address.scheme.encode(),
+        host=route.address.encode(),
+        # Left out where it is the scheme's own: a proxy is given the address as it was written.
+        port=None if address.port == address.default_port else address.port,
+        target=address.target.encode("ascii"),
+    )
     extensions = {
-        # Handed over raw: a signature covers the query byte for byte, and the library would rewrite it.
-        "target": address.target.encode("ascii"),
         "sni_hostname": address.host,
         "timeout": {"connect": CONNECT_SECONDS, "read": timeout, "write": timeout, "pool": CONNECT_SECONDS},
     }
-    if call.body is not None:
-        headers["Content-Length"] = str(len(call.body))
-        return httpx.Request(
-            call.method, url, headers=headers, stream=_Slices(call.body), extensions=extensions
-        )
-    files = [(part.name, (part.filename, part.data, part.mime)) for part in call.parts]
-    return httpx.Request(call.method, url, headers=headers, files=files or None, extensions=extensions)
+    raw = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()]
+    return httpcore2.Request(call.method, url, headers=raw, content=content, extensions=extensions)
+
+
+def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), _text(value)
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _body(head: Head, response: httpcore2.Response) -> AsyncIterator[bytes]:
+    """The body as it arrives, decompressed where it came compressed without being asked."""
+    assert isinstance(response.stream, AsyncIterable)
+    if head.headers.get("content-encoding", "identity") == "identity":
+        return aiter(response.stream)
+    stream = _Compressed(response.stream)
+    return httpx.Response(head.status, headers=response.headers, stream=stream).aiter_bytes()
