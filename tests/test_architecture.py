@@ -59,6 +59,7 @@ RINGS = {
     "summary": 4,
     "answers": 4,
     "verify": 4,
+    "export": 4,
     "api": 4,
     "cli": 5,
     "__main__": 5,

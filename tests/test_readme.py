@@ -81,8 +81,13 @@ def test_the_table_of_commands_lists_each_command_with_the_argument_it_takes() -
     for name, words in shown.items():
         command = main.get_command(click.Context(main), name)
         assert command is not None
-        required = [param.make_metavar(click.Context(command)) for param in command.params if param.required]
+        required = [word for param in command.params if param.required for word in _as_shown(param, command)]
         assert words == required, name
+
+
+def _as_shown(param: click.Parameter, command: click.Command) -> list[str]:
+    """An argument by its name, an option with dots for what it takes."""
+    return [param.opts[0], "…"] if isinstance(param, click.Option) else [param.make_metavar(click.Context(command))]
 
 
 def test_the_first_set_up_command_installs_and_runs_the_demo() -> None:
@@ -112,6 +117,16 @@ def test_the_first_batch_runs_as_shown_and_running_it_again_sends_nothing(cli: C
     assert "to send   0 requests" in cli.run("run", "cats.yaml", code=0).stderr
     assert {path.name for path in (cli.folder / "out/cats").iterdir()} >= {"ledger.db", "images", "run.log"}
     assert cli.json("verify", "cats.yaml")["checked"] == 2
+
+
+def test_the_datasets_shown_are_made_as_shown(cli: Cli) -> None:
+    cli.write("cats.yaml", CATS + REHEARSED)
+    cli.run("run", "cats.yaml", code=0)
+    shown = [shlex.split(line)[1:] for line in _commands() if line.startswith("batchgen export out/cats")]
+    assert len(shown) == 3
+    for words in shown:
+        cli.run(*words, code=0)
+        assert (cli.folder / words[2]).exists()
 
 
 def test_the_first_batch_asks_for_the_variable_that_the_readme_exports(cli: Cli) -> None:

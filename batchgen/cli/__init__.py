@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "fetch": "Download what is generated and not on disk.",
     "reparse": "Read saved replies again with today's parser, at no cost.",
     "verify": "Compare ledger, files and hashes.",
+    "export": "What is done so far as a dataset: imagefolder, parquet, webdataset, csv, jsonl.",
     "providers": "The provider profiles and what they take.",
     "simulate": "A simulated provider on this machine, with faults on request.",
     "init": "Write a commented starter manifest.",

@@ -58,6 +58,10 @@ class OutputRecord:
     error: ErrorRecord | None
     second_chance: bool = False
     """it was bad, and a retry had it fetched once more"""
+    attempt: int = 0
+    """the `number` of the attempt that brought it"""
+    settled_at: float | None = None
+    """when it was saved, or when its last download failed"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

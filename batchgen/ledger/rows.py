@@ -95,7 +95,8 @@ def signature(error: JobError) -> str:
 
 def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
     """A row of `jobs` with its rows of `attempts` and `outputs`, each in order."""
-    outputs = tuple(outputs)
+    attempts, outputs = tuple(attempts), tuple(outputs)
+    numbers = {attempt["id"]: attempt["number"] for attempt in attempts}
     remarks = [_texts(one["warnings"]) for one in outputs if one["round"] == row["round"] and not one["superseded"]]
     return JobRecord(
         job=job_of(row),
@@ -106,7 +107,7 @@ def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
         error=_error(row),
         warnings=tuple(chain(_texts(row["warnings"]), *remarks)),
         attempts=tuple(_attempt(attempt) for attempt in attempts),
-        outputs=tuple(_output(output) for output in outputs),
+        outputs=tuple(_output(output, numbers[output["attempt"]]) for output in outputs),
     )
 
 
@@ -179,7 +180,7 @@ def _attempt(row: sqlite3.Row) -> AttemptRecord:
     )
 
 
-def _output(row: sqlite3.Row) -> OutputRecord:
+def _output(row: sqlite3.Row, attempt: int) -> OutputRecord:
     return OutputRecord(
         position=row["position"],
         url=row["url"],
@@ -193,6 +194,8 @@ def _output(row: sqlite3.Row) -> OutputRecord:
         format=row["format"],
         error=_error(row),
         second_chance=bool(row["second_chance"]),
+        attempt=attempt,
+        settled_at=row["settled_at"],
     )
 
 
