@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import chain
+from operator import attrgetter
 from typing import TypeAlias, cast
 
 from batchgen.errors import JobError
@@ -28,6 +30,7 @@ Rows: TypeAlias = Iterable[sqlite3.Row]
 # One encoder: `json.dumps` with options makes a new one a call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _IN_REQUEST = ("size", "quality", "output_format", "output_compression", "background", "mask")
+_request_values = attrgetter(*_IN_REQUEST)
 
 
 def dump(value: Json) -> str:
@@ -35,32 +38,50 @@ def dump(value: Json) -> str:
     return _ENCODER.encode(value)
 
 
-def entry_columns(entry: Entry, position: int) -> Params:
-    """The columns of `jobs` that come from the manifest."""
+def entry_values(entry: Entry, position: int) -> tuple[Value, ...]:
+    """The columns of `jobs` that come from the manifest, in the order of the table `staged`."""
     job = entry.job
-    given = {name: getattr(job, name) for name in _IN_REQUEST}
-    request: dict[str, Json] = {name: value for name, value in given.items() if value is not None}
+    plain = not (job.references or job.meta or job.params)
+    return (
+        job.id,
+        position,
+        job.provider[0],
+        _dump_texts(job.provider),
+        job.model,
+        job.ratio,
+        job.prompt,
+        _plain_request(*_request_values(job)) if plain else _request(job),
+        job.after,
+        job.n,
+        entry.fingerprint,
+        _dump_texts(entry.warnings),
+        int(entry.apart),
+    )
+
+
+def _request(job: Job) -> str:
+    """The column `request`: whatever else the job says."""
+    request: dict[str, Json] = {
+        name: value for name, value in zip(_IN_REQUEST, _request_values(job), strict=True) if value is not None
+    }
     if job.references:
         request["references"] = job.references
     if job.meta:
         request["meta"] = job.meta
     if job.params:
         request["params"] = job.params
-    return {
-        "id": job.id,
-        "position": position,
-        "provider": job.provider[0],
-        "providers": dump(job.provider),
-        "model": job.model,
-        "ratio": job.ratio,
-        "prompt": job.prompt,
-        "request": dump(request),
-        "parent": job.after,
-        "wanted": job.n,
-        "fingerprint": entry.fingerprint,
-        "warnings": dump(entry.warnings),
-        "apart": int(entry.apart),
-    }
+    return dump(request)
+
+
+@lru_cache
+def _dump_texts(texts: tuple[str, ...]) -> str:
+    return dump(texts)
+
+
+@lru_cache
+def _plain_request(*values: str | int | None) -> str:
+    """The column `request` of a job that says no more than these; most jobs share it with others."""
+    return dump({name: value for name, value in zip(_IN_REQUEST, values, strict=True) if value is not None})
 
 
 def job_of(row: sqlite3.Row) -> Job:

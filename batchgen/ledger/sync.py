@@ -14,13 +14,13 @@ from itertools import islice
 
 from batchgen.errors import ManifestError
 from batchgen.ledger.records import Change, Difference, Standing
-from batchgen.ledger.rows import Params, Value, dump, entry_columns
+from batchgen.ledger.rows import Params, Value, dump, entry_values
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.states import state_by_outputs
 from batchgen.ledger.steps import count_outputs
 from batchgen.model import Entry, JobState, Outcome
 
-BATCH = 10_000
+BATCH = 1_000
 """Entries that are held at a time."""
 
 _NO_ERROR: Params = {"error_kind": None, "error_code": None, "error_message": None}
@@ -38,21 +38,24 @@ class _Round:
 
 def synchronise(db: sqlite3.Connection, entries: Iterable[Entry], now: float) -> Difference:
     """Bring `jobs` to what the manifest lists. Call inside a transaction; raises what `entries` raises."""
-    db.execute(SQL["open_seen"])
-    db.execute(SQL["forget_seen"])
+    for name in ("open_seen", "forget_seen", "open_staged"):
+        db.execute(SQL[name])
     changes: Counter[Change] = Counter()
     position = 0
+    before = _last_key(db)
     for batch in batches(entries):
-        columns = [entry_columns(entry, position + offset) for offset, entry in enumerate(batch)]
+        db.execute(SQL["forget_staged"])
+        db.executemany(SQL["stage"], (entry_values(entry, place) for place, entry in enumerate(batch, position)))
         try:
-            changes.update(_merge(db, columns, now))
+            changes.update(_merge(db, before, now))
         except sqlite3.IntegrityError as error:
             places = f"between {batch[0].place} and {batch[-1].place}"
             raise ManifestError((f"{places}: the id of a job is used twice",)) from error
         position += len(batch)
-    removed = db.execute(SQL["unlist_unseen"]).rowcount
+    removed = db.execute(SQL["unlist_unseen"], {"before": before}).rowcount
     db.execute(SQL["block_children"])
-    db.execute(SQL["forget_seen"])
+    for name in ("forget_seen", "forget_staged"):
+        db.execute(SQL[name])
     return difference(changes, removed)
 
 
@@ -83,25 +86,29 @@ def _known(db: sqlite3.Connection, ids: Sequence[Value]) -> dict[Value, sqlite3.
     return {row["id"]: row for row in db.execute(SQL["known_jobs"], {"ids": dump(ids)})}
 
 
-def _merge(db: sqlite3.Connection, batch: Sequence[Params], now: float) -> Iterator[Change]:
-    ids = [columns["id"] for columns in batch]
-    known = _known(db, ids)
-    new = [columns for columns in batch if columns["id"] not in known]
-    db.executemany(SQL["add_job"], new)
-    db.execute(SQL["add_first_rounds"], {"ids": dump([columns["id"] for columns in new]), "at": now})
-    if db.execute(SQL["see_ids"], {"ids": dump(ids)}).rowcount != len(ids):
-        raise sqlite3.IntegrityError("an id came twice")
-    for columns in batch:
-        row = known.get(columns["id"])
-        if row is None:
-            yield Change.NEW
-            continue
-        change = Change.UNCHANGED
-        if row["fingerprint"] != columns["fingerprint"]:
-            change = _redefine(db, row["key"], columns, now)
-        if not row["listed"] or any(row[name] != value for name, value in columns.items()):
-            db.execute(SQL["refresh_job"], {**columns, "key": row["key"]})
-        yield change
+def _last_key(db: sqlite3.Connection) -> int:
+    return int(db.execute(SQL["last_key"]).fetchone()[0])
+
+
+def _merge(db: sqlite3.Connection, before: int, now: float) -> Mapping[Change, int]:
+    """Take the staged jobs in. Those with a key up to `before` were there when the manifest was opened.
+
+    Raises IntegrityError for an id that comes twice.
+    """
+    known: Params = {"before": before}
+    changed = seen = 0
+    if before:
+        seen = db.execute(SQL["see_known"], known).rowcount
+        for row in db.execute(SQL["staged_otherwise"], known).fetchall():
+            columns: Params = dict(row)
+            if columns.pop("redefined"):
+                changed += _redefine(db, row["key"], columns, now) is Change.CHANGED
+            db.execute(SQL["refresh_job"], columns)
+        db.execute(SQL["forget_known"], known)
+    last = _last_key(db)
+    new = db.execute(SQL["add_jobs"]).rowcount
+    db.execute(SQL["add_first_rounds"], {"last": last, "at": now})
+    return {Change.NEW: new, Change.CHANGED: changed, Change.UNCHANGED: seen - changed}
 
 
 def _redefine(db: sqlite3.Connection, key: int, columns: Params, now: float) -> Change:

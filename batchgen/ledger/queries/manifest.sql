@@ -6,27 +6,51 @@ CREATE TEMP TABLE IF NOT EXISTS seen (key INTEGER PRIMARY KEY);
 -- name: forget_seen
 DELETE FROM temp.seen;
 
+-- name: open_staged
+CREATE TEMP TABLE IF NOT EXISTS staged (id, position, provider, providers, model, ratio, prompt, request, parent, wanted,
+    fingerprint, warnings, apart);
+
+-- name: forget_staged
+DELETE FROM temp.staged;
+
+-- name: stage
+INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: last_key
+SELECT ifnull(max(key), 0) FROM jobs;
+
 -- name: known_jobs
 SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(:ids));
 
--- name: see_ids
-INSERT INTO temp.seen (key) SELECT key FROM jobs WHERE id IN (SELECT value FROM json_each(:ids));
+-- name: see_known
+INSERT INTO temp.seen (key) SELECT j.key FROM temp.staged AS s CROSS JOIN jobs AS j ON j.id = s.id WHERE j.key <= :before;
 
--- name: add_job
+-- name: staged_otherwise
+SELECT s.*, j.key, j.fingerprint <> s.fingerprint AS redefined FROM temp.staged AS s CROSS JOIN jobs AS j ON j.id = s.id
+WHERE j.key <= :before
+    AND (j.listed = 0 OR j.fingerprint <> s.fingerprint OR j.position <> s.position OR j.provider <> s.provider
+         OR j.providers <> s.providers OR j.model <> s.model OR j.ratio IS NOT s.ratio OR j.prompt <> s.prompt
+         OR j.request <> s.request OR j.parent IS NOT s.parent OR j.wanted <> s.wanted OR j.warnings <> s.warnings
+         OR j.apart <> s.apart);
+
+-- name: forget_known
+DELETE FROM temp.staged WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.id = staged.id AND jobs.key <= :before);
+
+-- name: add_jobs
 INSERT INTO jobs (id, position, provider, providers, model, ratio, prompt, request, parent, wanted, fingerprint, warnings, apart)
-VALUES (:id, :position, :provider, :providers, :model, :ratio, :prompt, :request, :parent, :wanted, :fingerprint, :warnings, :apart);
+SELECT * FROM temp.staged ORDER BY rowid;
 
 -- name: add_first_rounds
-INSERT INTO rounds (job, round, fingerprint, opened_at)
-SELECT key, round, fingerprint, :at FROM jobs WHERE id IN (SELECT value FROM json_each(:ids));
+INSERT INTO rounds (job, round, fingerprint, opened_at) SELECT key, round, fingerprint, :at FROM jobs WHERE key > :last;
 
 -- name: refresh_job
 UPDATE jobs SET listed = 1, position = :position, provider = :provider, providers = :providers, model = :model,
-    ratio = :ratio, prompt = :prompt, request = :request, parent = :parent, wanted = :wanted, warnings = :warnings, apart = :apart
+    ratio = :ratio, prompt = :prompt, request = :request, parent = :parent, wanted = :wanted, warnings = :warnings, apart = :apart,
+    blocked = blocked AND :parent IS NOT NULL
 WHERE key = :key AND fingerprint = :fingerprint;
 
 -- name: unlist_unseen
-UPDATE jobs SET listed = 0 WHERE listed = 1 AND key NOT IN (SELECT key FROM temp.seen);
+UPDATE jobs SET listed = 0 WHERE listed = 1 AND key <= :before AND key NOT IN (SELECT key FROM temp.seen);
 
 -- name: listed_total
 SELECT sum(n) FROM tally WHERE subject = 'job';
@@ -36,6 +60,5 @@ SELECT round FROM rounds WHERE job = :key AND fingerprint = :fingerprint ORDER B
 
 -- name: block_children
 UPDATE jobs SET blocked = NOT blocked
-WHERE (parent IS NOT NULL OR blocked = 1)
-    AND blocked <> (parent IS NOT NULL
-                    AND NOT EXISTS (SELECT 1 FROM jobs AS p WHERE p.id = jobs.parent AND p.state = 'done'));
+WHERE parent IS NOT NULL
+    AND blocked = EXISTS (SELECT 1 FROM jobs AS p WHERE p.id = jobs.parent AND p.state = 'done');
