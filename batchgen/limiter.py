@@ -5,18 +5,19 @@ A gate answers when it may be entered; it never waits itself and knows no clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import anyio
 
 from batchgen.errors import JobError
-from batchgen.pacing import Breaker, Rate
+from batchgen.pacing import FIRST, Line, Pace, Rate, Trip
 from batchgen.providers.profile import Limits
 
-DEFAULT_CONCURRENCY = 8
 
-
-def places_for(limits: Limits, concurrency: int | None) -> int:
-    """Requests that one provider may have in flight: the smaller of what it and the run state, else 8."""
-    return min((stated for stated in (limits.concurrency, concurrency) if stated), default=DEFAULT_CONCURRENCY)
+def stated(limits: Limits, concurrency: int | None) -> int | None:
+    """Requests that one key may have in flight, as far as somebody said: the least of it; None: nobody did."""
+    return min((most for most in (limits.concurrency, concurrency) if most), default=None)
 
 
 class Bell:
@@ -70,50 +71,91 @@ class Places:
 
 
 class Gate:
-    """What one key of a provider permits: requests at once and a minute, images a minute, pauses, a breaker.
+    """What one key of a provider permits over all its models, and a line for each of these.
 
     It says when the next request may go and keeps count; lanes/keyring.py waits, and chooses among keys.
     """
 
     def __init__(
-        self, limits: Limits, *, concurrency: int | None, everyone: Places | None = None, key: str | None = None
+        self,
+        limits: Limits,
+        *,
+        concurrency: int | None,
+        everyone: Places | None = None,
+        key: str | None = None,
+        paces: Mapping[str, Pace] | None = None,
     ) -> None:
-        """`key` is the name of the key's variable, never the key; None where the provider takes none."""
+        """`key` is the name of the key's variable, never the key; None where the provider takes none.
+
+        `paces`: what earlier runs noted, by model.
+        """
         self.key = key
-        self.limit = places_for(limits, concurrency)
         self.in_flight = 0
-        self.breaker = Breaker()
+        self.lines: dict[str, Line] = {}
         self.parked: JobError | None = None
         """why this key gets nothing more in this run"""
-        self.paused_until = 0.0
+        self._ceiling = stated(limits, concurrency)
+        self._paces = paces or {}
         self._requests = Rate(limits.requests_per_minute)
         self._images = Rate(limits.images_per_minute)
         self._everyone = everyone or Places(None)
 
-    def ready_at(self, now: float) -> float:
-        """Epoch seconds when a request may go; infinity while a place or the end of an outage is awaited."""
-        places = 1 if self.breaker.is_open else self.limit
-        if self.parked is not None or self.in_flight >= places or not self._everyone.free:
-            return float("inf")
-        return max(
-            self._requests.ready_at(now),
-            self._images.ready_at(now),
-            self.breaker.ready_at(now),
-            self.paused_until,
-        )
+    @property
+    def limit(self) -> int:
+        """Requests that may be in flight now: what its lines take together, and no more than is stated."""
+        places = sum(line.window.places for line in self.lines.values()) or self._ceiling or FIRST
+        return min(places, self._ceiling or places)
 
-    def take(self, now: float, images: int) -> None:
+    def line(self, model: str) -> Line:
+        """The line for one model."""
+        if model not in self.lines:
+            self.lines[model] = Line(self._ceiling, self._paces.get(model))
+        return self.lines[model]
+
+    def ready_at(self, model: str, now: float) -> float:
+        """Epoch seconds when a request may go; infinity while a place or the end of an outage is awaited."""
+        full = self._ceiling is not None and self.in_flight >= self._ceiling
+        if self.parked is not None or full or not self._everyone.free:
+            return float("inf")
+        return max(self._requests.ready_at(now), self._images.ready_at(now), self.line(model).ready_at(now))
+
+    def take(self, model: str, images: int, now: float) -> Pass:
         """One request for `images` images goes now."""
         self.in_flight += 1
         self._everyone.take()
         self._requests.take(now)
         self._images.take(now, images)
+        line = self.line(model)
+        return Pass(self, line, line.take(now))
 
     def leave(self) -> None:
-        """The request is over, however it ended."""
+        """A request is over."""
         self.in_flight -= 1
         self._everyone.leave()
 
-    def pause(self, until: float) -> None:
-        """The provider told everybody to wait, not only the job that it told."""
-        self.paused_until = max(self.paused_until, until)
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The leave of one request to go: through which gate, in which line. Given back when it is over."""
+
+    gate: Gate
+    line: Line
+    trip: Trip
+
+    @property
+    def key(self) -> str | None:
+        """The variable of the API key that it goes with."""
+        return self.gate.key
+
+    def served(self, now: float, *, timed: bool = True) -> None:
+        """It brought images. `timed` False: they came from its task later on, which tells nothing of the pace."""
+        self.line.served(self.trip, now, timed=timed)
+
+    def failed(self, error: JobError, now: float) -> bool:
+        """It brought none. True when it was refused as one more than was ever served at once."""
+        return self.line.failed(self.trip, error, now)
+
+    def leave(self) -> None:
+        """The request is over, however it ended."""
+        self.line.leave(self.trip)
+        self.gate.leave()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 
 from batchgen.ledger.records import Change, Difference, Standing
-from batchgen.limiter import places_for
+from batchgen.limiter import stated
 from batchgen.model import Job
 from batchgen.providers.keys import missing_key, needs_key, partly_set, without_key
 from batchgen.providers.profile import SIMULATED, Profile
@@ -20,6 +20,9 @@ from batchgen.simulator.settings import parse_settings
 
 TYPICAL_SECONDS = 60.0
 """How long one request usually takes at a gateway: between 30 s and the 150 s of apiyi's vip models."""
+
+EXPECTED_AT_ONCE = 8
+"""Requests that a provider whose limit nobody stated is expected to take at once; a run finds out."""
 
 SHORT_LINK_LIFE = 3600.0
 """Links that live shorter than this (seconds) are worth a warning."""
@@ -124,7 +127,7 @@ class Planner:
         """Requests a second that this provider takes: its limits count for each key that is set."""
         limits = profile.limits
         keys = max(1, sum(name in variables for name in profile.api_key_env)) if needs_key(profile) else 1
-        at_once = keys * places_for(limits, self._concurrency)
+        at_once = keys * (stated(limits, self._concurrency) or EXPECTED_AT_ONCE)
         by_requests = limits.requests_per_minute or inf
         images_a_request = self._images[profile.name] / requests
         by_images = (limits.images_per_minute or inf) / images_a_request

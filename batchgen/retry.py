@@ -64,6 +64,8 @@ class History:
     """the breaker is open: what fails now is the provider, not the job"""
     repeats: int = 0
     """how often in a row the very same error came before"""
+    beyond: bool = False
+    """it was refused as one more than the provider ever took at once: we asked, and the job can't help it"""
 
 
 # Seconds before the next try, by how many were counted before; the last one repeats. Gateways
@@ -78,6 +80,7 @@ _BACK_OFF: Mapping[type[JobError], Sequence[float]] = {
     NoImage: (1,),
 }
 _OTHER_BACK_OFF: Sequence[float] = (2, 6, 18, 54, 120)
+_BEYOND: Sequence[float] = (1,)
 
 # Some answers do not get better: fewer tries than `max_attempts`, the first one included.
 _MOST_TRIES: Mapping[type[JobError], int] = {NoImage: 2, EmptyReply: 3, NoChannel: 4}
@@ -124,7 +127,7 @@ def _unknown(error: JobError, history: History, now: float, jitter: float) -> Ve
 
 def _again(error: JobError, history: History, now: float, jitter: float) -> Verdict:
     # A request that never left and a provider that serves nobody say nothing about this job.
-    counted = not (isinstance(error, NotSent) or history.provider_down)
+    counted = not (isinstance(error, NotSent) or history.provider_down or history.beyond)
     most = min(history.max_attempts, _MOST_TRIES.get(type(error), history.max_attempts))
     poisoned = isinstance(error, _DETERMINISTIC) and history.repeats + 1 >= SAME_ERROR
     if counted and (poisoned or history.tries + 1 >= most):
@@ -133,18 +136,19 @@ def _again(error: JobError, history: History, now: float, jitter: float) -> Verd
         action=Action.AGAIN,
         state=JobState.PENDING,
         outcome=Outcome.FAILED,
-        at=now + _wait(error, history.tries, jitter),
+        at=now + _wait(error, history.tries, jitter, beyond=history.beyond),
         counted=counted,
     )
 
 
-def _wait(error: JobError, tries: int, jitter: float) -> float:
+def _wait(error: JobError, tries: int, jitter: float, *, beyond: bool = False) -> float:
     # "The limit resets in 23 hours" is about the gateway's own upstream account: the next try may
     # land on another one, so its words are not obeyed there.
     if error.retry_after is not None and not isinstance(error, UpstreamLimit):
         # Never earlier than told; a little later, so that a hundred jobs do not come back at once.
         return min(error.retry_after, LONGEST_TOLD_WAIT) * (1 + jitter / 4) + jitter / 10
-    steps = _BACK_OFF.get(type(error), _OTHER_BACK_OFF)
+    # The window is what learns from a refusal beyond it; the job itself only has to come again.
+    steps = _BEYOND if beyond else _BACK_OFF.get(type(error), _OTHER_BACK_OFF)
     return steps[min(tries, len(steps) - 1)] * (0.75 + jitter / 2)
 
 

@@ -63,10 +63,11 @@ class Runner:
         ) or None
 
     async def _submit(self, found: dict[str, list[OpenAttempt]]) -> None:
+        paces = await self._context.ledger.paces()
         try:
             async with anyio.create_task_group() as lanes:
                 for name in self._context.profiles:
-                    lane = SubmitLane(name, self._context, self._downloads.bell.ring)
+                    lane = SubmitLane(name, self._context, self._downloads.bell.ring, paces.get(name))
                     self._lanes[name] = lane
                     lanes.start_soon(lane.run, found.get(name, []))
         finally:
@@ -95,3 +96,4 @@ class Runner:
             until = status.waiting_until
             self._context.sink.waiting(name, until if until != math.inf else None, status.reason)
             await self._context.ledger.traffic(name, status)
+            await lane.note_paces()

@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 
 from batchgen.errors import BadKey, JobError, NotAllowed, QuotaSpent, WrongAddress
-from batchgen.ledger.records import ProviderStatus
-from batchgen.limiter import Bell, Gate, Places
+from batchgen.ledger.records import Paces, ProviderStatus
+from batchgen.limiter import Bell, Gate, Pass, Places
+from batchgen.pacing import Line, Pace
 from batchgen.providers.profile import Profile
 
 log = logging.getLogger(__name__)
@@ -40,14 +41,26 @@ class Keyring:
         now: Callable[[], float],
         everyone: Places | None = None,
         patience: float = float("inf"),
+        paces: Paces | None = None,
     ) -> None:
-        """`keys` are names of variables; without any there is one gate for requests that carry none."""
+        """`keys` are names of variables; without any there is one gate for requests that carry none.
+
+        `paces`: what earlier runs noted, by key and model.
+        """
         everyone = everyone or Places(None)
         self._provider = profile.name
         self._patience = patience
         self._now = now
+        self._noted = dict(paces or {})
         self._gates = [
-            Gate(profile.limits, concurrency=concurrency, everyone=everyone, key=key) for key in keys or (None,)
+            Gate(
+                profile.limits,
+                concurrency=concurrency,
+                everyone=everyone,
+                key=key,
+                paces={model: pace for (one, model), pace in self._noted.items() if one == key},
+            )
+            for key in keys or (None,)
         ]
         self._waiting_until: float | None = None
         self._lost: JobError | None = None
@@ -57,7 +70,9 @@ class Keyring:
         self.bell = Bell()
         everyone.join(self.bell)
 
-    async def enter(self, images: int, closed: Callable[[], bool], key: str | None = None) -> Gate | None:
+    async def enter(
+        self, model: str, images: int, closed: Callable[[], bool], key: str | None = None
+    ) -> Pass | None:
         """Wait until one request for `images` images may go, and take its place; None when all closed meanwhile.
 
         With `key` it goes with that one, if it still serves; else with the one that is ready first, and
@@ -65,21 +80,20 @@ class Keyring:
         """
         while self.parked is None and not closed():
             seen, now = self.bell.rings, self._now()
-            gate = self._chosen(now, key)
-            ready = gate.ready_at(now)
+            gate = self._chosen(model, now, key)
+            ready = gate.ready_at(model, now)
             if ready - now <= _SLACK:
                 self._waiting_until = None
-                gate.take(now, images)
-                return gate
+                return gate.take(model, images, now)
             self._waiting_until = ready if ready != float("inf") else None
             await self.bell.wait(seen, min(ready, self.gives_up_at()) - now)
         self._waiting_until = None
         return None
 
-    def _chosen(self, now: float, key: str | None) -> Gate:
+    def _chosen(self, model: str, now: float, key: str | None) -> Gate:
         live = self._live
         wanted = [gate for gate in live if gate.key == key] or live
-        chosen = min(wanted, key=lambda gate: (max(gate.ready_at(now), now + _SLACK), gate.in_flight))
+        chosen = min(wanted, key=lambda gate: (max(gate.ready_at(model, now), now + _SLACK), gate.in_flight))
         # Of those that stand alike the one that went last comes last.
         self._gates.remove(chosen)
         self._gates.append(chosen)
@@ -108,20 +122,25 @@ class Keyring:
         since = self.failing_since()
         return float("inf") if since is None else since + self._patience
 
+    @property
+    def _lines(self) -> list[Line]:
+        return [line for gate in self._live for line in gate.lines.values()]
+
     def failing_since(self) -> float | None:
-        """Epoch seconds since which no key was served; None while one is, or nothing was sent."""
-        times = [gate.breaker.failing_since() for gate in self._live]
+        """Epoch seconds since which nothing was served; None while something is, or nothing was sent."""
+        times = [line.breaker.failing_since() for line in self._lines]
         return None if None in times else max((time for time in times if time is not None), default=None)
 
     @property
     def is_down(self) -> bool:
-        """Whether the breaker of every key is open."""
-        return all(gate.breaker.is_open for gate in self._live)
+        """Whether every breaker is open."""
+        lines = self._lines
+        return bool(lines) and all(line.breaker.is_open for line in lines)
 
     @property
     def reason(self) -> str:
         """What the provider said last, as far as it failed."""
-        return next((gate.breaker.reason for gate in reversed(self._gates) if gate.breaker.reason), "")
+        return next((line.breaker.reason for line in reversed(self._lines) if line.breaker.reason), "")
 
     def status(self, due: float | None, now: float) -> ProviderStatus:
         """What the provider does now; `due` is when the next waiting job may be sent."""
@@ -134,6 +153,13 @@ class Keyring:
             note=self._dropped(),
         )
 
+    def fresh_paces(self) -> dict[tuple[str | None, str], Pace]:
+        """What the traffic taught since the last call, by key and model: for the ledger."""
+        paces = {(gate.key, model): line.pace for gate in self._gates for model, line in gate.lines.items()}
+        fresh = {which: pace for which, pace in paces.items() if pace != self._noted.get(which, Pace())}
+        self._noted |= fresh
+        return fresh
+
     def _dropped(self) -> str | None:
         """Which keys get nothing more and why, while others go on."""
         if not self._live:
@@ -142,17 +168,17 @@ class Keyring:
         return ", ".join(f"key {key} dropped: {why(lost[key])}" for key in sorted(lost)) or None
 
     def _waiting(self, due: float | None, now: float) -> tuple[float | None, str | None]:
-        live = self._live
+        lines = self._lines
         if self.parked is not None:
             return None, f"stopped: {self.parked.message}"
         if self.opens_at is not None and self.opens_at > now:
             return self.opens_at, "the hours of this run (--start-at)"
         if self.is_down:
-            return min(gate.breaker.ready_at(now) for gate in live), f"down: {self.reason}"
-        paused = min(gate.paused_until for gate in live)
+            return min(line.breaker.ready_at(now) for line in lines), f"down: {self.reason}"
+        paused = min((line.paused_until for line in lines), default=0.0)
         if self._waiting_until is not None or paused > now:
             return self._waiting_until or paused, "rate limit"
-        if due is not None and due > now and not any(gate.in_flight for gate in live):
+        if due is not None and due > now and not any(line.in_flight for line in lines):
             return due, "retry"
         return None, None
 

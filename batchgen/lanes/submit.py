@@ -19,18 +19,15 @@ from batchgen.errors import JobError, RateLimited
 from batchgen.events import Failed, Generated, Replied, TaskSeen
 from batchgen.lanes.context import Context
 from batchgen.lanes.keyring import STOPPED, Keyring
-from batchgen.ledger.records import OpenAttempt, PendingJob
+from batchgen.ledger.records import OpenAttempt, Paces, PendingJob
 from batchgen.ledger.rows import signature
-from batchgen.limiter import Gate
+from batchgen.limiter import Pass
 from batchgen.model import Job, JobState, Recovery, Submission
-from batchgen.retry import LONGEST_TOLD_WAIT, Action, History, decide
+from batchgen.retry import Action, History, decide
 
 log = logging.getLogger(__name__)
 
 BLOCK = 64
-
-WORTH_A_PAUSE = 1.0
-"""Seconds that a provider tells one job to wait, from which on all its jobs wait."""
 
 
 @dataclass(slots=True)
@@ -41,8 +38,8 @@ class _Attempt:
     job: Job
     tries: int
     task_id: str | None = None
-    gate: Gate | None = None
-    """that of the key it went with; None for an attempt of an earlier run"""
+    place: Pass | None = None
+    """what it went with; None for an attempt of an earlier run"""
     before: PendingJob | None = None
     """the job as it was claimed; None for an attempt of an earlier run"""
 
@@ -55,7 +52,10 @@ class _Attempt:
 class SubmitLane:
     """Sends the jobs of one provider until none is left, it is parked, or the run stops."""
 
-    def __init__(self, provider: str, context: Context, delivered: Callable[[], None]) -> None:
+    def __init__(
+        self, provider: str, context: Context, delivered: Callable[[], None], paces: Paces | None = None
+    ) -> None:
+        """`paces`: what earlier runs noted of this provider."""
         self._provider = provider
         self._context = context
         self._profile = context.profiles[provider]
@@ -71,6 +71,7 @@ class SubmitLane:
             now=context.now,
             everyone=context.everyone,
             patience=context.settings.patience,
+            paces=paces,
         )
         context.stop.listen(self.keys.bell.ring)
 
@@ -94,11 +95,16 @@ class SubmitLane:
             await self._hours()
             while (pending := await self._next()) is not None:
                 ask = self._ask(pending)
-                gate = await self.keys.enter(ask, self._closed, pending.unanswered_env)
-                if gate is None:
+                place = await self.keys.enter(pending.job.model, ask, self._closed, pending.unanswered_env)
+                if place is None:
                     break
                 self._busy += 1
-                group.start_soon(self._attempt, pending, ask, gate)
+                group.start_soon(self._attempt, pending, ask, place)
+
+    async def note_paces(self) -> None:
+        """Put what the traffic taught into the ledger, for the next run: a told wait holds for that one too."""
+        for (key, model), pace in self.keys.fresh_paces().items():
+            await self._context.ledger.note_pace(self._provider, key, model, pace)
 
     async def _hours(self) -> None:
         """Wait for the run's first hour; tasks that are known already are asked meanwhile."""
@@ -157,7 +163,7 @@ class SubmitLane:
             self._claimed.add(pending.key)
             self._buffer.append(pending)
 
-    async def _attempt(self, pending: PendingJob, ask: int, gate: Gate) -> None:
+    async def _attempt(self, pending: PendingJob, ask: int, place: Pass) -> None:
         context, job = self._context, pending.job
         # Asking again for what nobody answered uses the same key, so that gateways which honour it can.
         key = pending.unanswered_key or uuid.uuid4().hex
@@ -165,7 +171,7 @@ class SubmitLane:
             with context.guarded():
                 now = context.now()
                 attempt_id = await context.ledger.begin_attempt(
-                    pending.key, self._provider, at=now, idempotency_key=key, key_env=gate.key
+                    pending.key, self._provider, at=now, idempotency_key=key, key_env=place.key
                 )
                 self._claimed.discard(pending.key)
                 context.requests += 1
@@ -176,12 +182,12 @@ class SubmitLane:
                     provider=self._provider,
                     ask=ask,
                     idempotency_key=key,
-                    key=gate.key,
+                    key=place.key,
                 )
-                await self._follow(work, _Attempt(attempt_id, job, pending.tries, gate=gate, before=pending))
+                await self._follow(work, _Attempt(attempt_id, job, pending.tries, place=place, before=pending))
         finally:
             self._busy -= 1
-            gate.leave()
+            place.leave()
 
     async def _reattach(self, found: OpenAttempt) -> None:
         attempt = _Attempt(found.attempt_id, found.job, found.tries, found.task_id)
@@ -217,21 +223,23 @@ class SubmitLane:
                     case Replied(status, request_id, text):
                         await context.ledger.replied(attempt.id, status, request_id, text)
                     case Generated():
-                        await self._generated(event, attempt)
+                        await self._generated(event, work, attempt)
                     case Failed(error):
                         context.sink.event(attempt.job.id, self._provider, event)
                         return await self._failed(error, work, attempt)
                 context.sink.event(attempt.job.id, self._provider, event)
         return None
 
-    async def _generated(self, event: Generated, attempt: _Attempt) -> None:
+    async def _generated(
+        self, event: Generated, work: Submission | Recovery, attempt: _Attempt
+    ) -> None:
         context = self._context
+        if attempt.place is not None:
+            attempt.place.served(context.now(), timed=isinstance(work, Submission))
         price = self._profile.prices.get(attempt.job.model)
         cost = None if price is None else price * len(event.images)
         state = await context.ledger.generated(attempt.id, event, at=context.now(), cost=cost)
         context.images += len(event.images)
-        if attempt.gate is not None:
-            attempt.gate.breaker.succeeded()
         context.sink.moved(attempt.job.id, JobState.RUNNING, state)
         self._delivered()
 
@@ -239,16 +247,16 @@ class SubmitLane:
         self, error: JobError, work: Submission | Recovery, attempt: _Attempt
     ) -> Recovery | None:
         context, now = self._context, self._context.now()
-        gate = attempt.gate
-        if isinstance(work, Submission) and gate is not None:
-            gate.breaker.failed(error, now)
+        place = attempt.place
+        beyond = isinstance(work, Submission) and place is not None and place.failed(error, now)
         can_ask = isinstance(work, Submission) and bool(attempt.task_id and self._profile.task_url)
         history = History(
             tries=attempt.tries,
             max_attempts=context.settings.max_attempts,
             has_task=can_ask,
             on_unknown=context.settings.on_unknown,
-            provider_down=gate is not None and gate.breaker.is_open,
+            provider_down=place is not None and place.line.breaker.is_open,
+            beyond=beyond,
             repeats=attempt.repeats(error),
         )
         verdict = decide(error, history, now=now, jitter=context.jitter())
@@ -257,9 +265,9 @@ class SubmitLane:
             await context.ledger.keep_open(attempt.id, error, now)
             return self._recovery(attempt)
         if verdict.action is Action.PARK:
-            self.keys.park(gate, error)
-        if gate is not None and isinstance(error, RateLimited) and (error.retry_after or 0.0) >= WORTH_A_PAUSE:
-            gate.pause(now + min(error.retry_after or 0.0, LONGEST_TOLD_WAIT))
+            self.keys.park(place.gate if place else None, error)
+        if isinstance(error, RateLimited):
+            await self.note_paces()
         await context.ledger.settle(
             attempt.id,
             verdict.outcome,

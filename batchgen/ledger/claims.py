@@ -7,12 +7,14 @@ time live in two partial indexes, and each answer is merged from both.
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 
-from batchgen.ledger.records import DueOutput, OpenAttempt, Orphan, PendingJob
+from batchgen.ledger.records import DueOutput, OpenAttempt, Orphan, Paces, PendingJob
 from batchgen.ledger.rows import Value, due_output, job_of, open_attempt
 from batchgen.ledger.statements import SQL
 from batchgen.model import JobState
+from batchgen.pacing import Learned, Pace
 
 
 def pending_jobs(
@@ -87,6 +89,15 @@ def orphans(db: sqlite3.Connection, limit: int) -> list[Orphan]:
         )
         for row in db.execute(SQL["orphans"], {"limit": limit})
     ]
+
+
+def paces(db: sqlite3.Connection) -> dict[str, Paces]:
+    """What earlier runs noted of the traffic, by provider."""
+    found: defaultdict[str, dict[tuple[str | None, str], Pace]] = defaultdict(dict)
+    for row in db.execute(SQL["paces"]):
+        learned = None if row["places"] is None else Learned(row["places"], bool(row["limited"]))
+        found[row["provider"]][row["key_env"] or None, row["model"]] = Pace(learned, row["paused_until"])
+    return dict(found)
 
 
 def saved_paths(db: sqlite3.Connection, job_id: str) -> list[str]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 from batchgen.errors import JobError
 from batchgen.model import Entry, Job, JobState, Outcome, OutputState
+from batchgen.pacing import Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,10 @@ class Filter:
     model: str | None = None
     id_glob: str | None = None
     warned: bool = False
+
+
+Paces: TypeAlias = Mapping[tuple[str | None, str], Pace]
+"""What earlier runs noted of one provider's traffic, by variable of the key and model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from batchgen.ledger.records import (
     Filter,
     OpenAttempt,
     Orphan,
+    Paces,
     PendingJob,
     ProviderStatus,
     Status,
@@ -34,6 +35,7 @@ from batchgen.ledger.rows import Params, glob
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.writer import Writer, open_queue
 from batchgen.model import Entry, JobState, Outcome, OutputState
+from batchgen.pacing import Pace
 
 IMAGES = "images"
 
@@ -239,6 +241,22 @@ class Ledger:
             "reason": "; ".join(filter(None, (status.reason, status.note))) or None,
         }
         await self._put("put_traffic", params)
+
+    async def note_pace(self, provider: str, key: str | None, model: str, pace: Pace) -> None:
+        """Keep what the traffic of one model with one key taught (`key`: the name of its variable)."""
+        params: Params = {
+            "provider": provider,
+            "key_env": key or "",
+            "model": model,
+            "places": pace.learned.places if pace.learned else None,
+            "limited": pace.learned is not None and pace.learned.limited,
+            "paused_until": pace.paused_until,
+        }
+        await self._put("put_pace", params)
+
+    async def paces(self) -> dict[str, Paces]:
+        """What was noted by `note_pace`, by provider."""
+        return await self._read(claims.paces)
 
     async def note(self, key: str, value: str) -> None:
         """Keep a word about the batch, the manifest's hash for one."""

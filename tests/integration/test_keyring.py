@@ -7,10 +7,11 @@ import math
 import anyio
 import pytest
 
-from batchgen.errors import BadKey, QuotaSpent, ServerError, WrongAddress
+from batchgen.errors import BadKey, QuotaSpent, RateLimited, ServerError, WrongAddress
 from batchgen.lanes.keyring import Keyring
-from batchgen.limiter import Gate, Places
-from batchgen.pacing import Breaker
+from batchgen.ledger.records import Paces
+from batchgen.limiter import Gate, Pass, Places
+from batchgen.pacing import FIRST, Breaker, Learned, Pace
 from batchgen.providers.profile import Limits, Profile
 
 
@@ -33,17 +34,18 @@ def keyring(
     concurrency: int | None = None,
     everyone: Places | None = None,
     patience: float = math.inf,
+    paces: Paces | None = None,
 ) -> Keyring:
     profile = Profile(name="p", base_url="https://p.example/v1", limits=limits or Limits())
     return Keyring(
-        profile, keys, concurrency=concurrency, now=now or Clock(), everyone=everyone, patience=patience
+        profile, keys, concurrency=concurrency, now=now or Clock(), everyone=everyone, patience=patience, paces=paces
     )
 
 
-async def taken(ring: Keyring) -> Gate:
-    gate = await ring.enter(1, never)
-    assert gate is not None
-    return gate
+async def taken(ring: Keyring) -> Pass:
+    place = await ring.enter("m", 1, never)
+    assert place is not None
+    return place
 
 
 async def test_a_full_gate_lets_the_next_one_in_when_somebody_leaves() -> None:
@@ -59,12 +61,12 @@ async def test_a_full_gate_lets_the_next_one_in_when_somebody_leaves() -> None:
         await anyio.lowlevel.checkpoint()
         assert entered == []
         first.leave()
-    assert entered == [first]
-    assert first.in_flight == 1
+    assert [place.gate for place in entered] == [first.gate]
+    assert first.gate.in_flight == 1
 
 
 @pytest.mark.parametrize(
-    ("stated", "run", "places"), [(8, 3, 3), (3, 8, 3), (20, None, 20), (None, 50, 50), (None, None, 8)]
+    ("stated", "run", "places"), [(8, 3, 3), (3, 8, 3), (20, None, 20), (None, 50, 50), (None, None, FIRST)]
 )
 def test_the_smaller_of_the_providers_limit_and_the_runs_is_kept(
     stated: int | None, run: int | None, places: int
@@ -76,9 +78,9 @@ async def test_all_providers_together_keep_to_the_runs_concurrency() -> None:
     everyone, clock = Places(2), Clock()
     one, two = (keyring(concurrency=2, now=clock, everyone=everyone) for _ in range(2))
     first, second = await taken(one), await taken(two)
-    assert first.ready_at(clock.time) == math.inf
+    assert first.gate.ready_at("m", clock.time) == math.inf
     second.leave()
-    assert await taken(one) is first
+    assert (await taken(one)).gate is first.gate
 
 
 async def test_the_places_of_all_go_round_among_the_providers() -> None:
@@ -104,9 +106,9 @@ async def test_the_places_of_all_go_round_among_the_providers() -> None:
 async def test_a_wait_told_to_one_job_holds_for_all_of_the_key() -> None:
     clock = Clock()
     ring = keyring(now=clock)
-    gate = await taken(ring)
-    gate.pause(clock.time + 6)
-    assert gate.ready_at(clock.time) == clock.time + 6
+    place = await taken(ring)
+    place.failed(RateLimited("too many", retry_after=6), clock.time)
+    assert place.gate.ready_at("m", clock.time) == clock.time + 6
     assert ring.status(None, clock.time).reason == "rate limit"
 
 
@@ -115,16 +117,16 @@ async def test_a_provider_that_never_served_is_given_up_after_the_patience_and_n
     ring = keyring(now=clock, patience=20.0)
     assert ring.gives_up_at() == math.inf
     gate = await taken(ring)
-    gate.breaker.failed(ServerError("503"), clock.time)
+    gate.line.breaker.failed(ServerError("503"), clock.time)
     assert ring.gives_up_at() == clock.time + 20
-    gate.breaker.succeeded()
+    gate.line.breaker.succeeded()
     assert ring.gives_up_at() == math.inf
 
 
 async def test_a_parked_provider_lets_nobody_in_and_says_why() -> None:
     ring = keyring()
-    ring.park(await taken(ring), BadKey("the key is wrong"))
-    assert await ring.enter(1, never) is None
+    ring.park((await taken(ring)).gate, BadKey("the key is wrong"))
+    assert await ring.enter("m", 1, never) is None
     assert ring.status(None, 0.0).reason == "stopped: the key is wrong"
 
 
@@ -136,7 +138,7 @@ async def test_a_gate_that_closes_meanwhile_turns_the_waiting_away() -> None:
     async with anyio.create_task_group() as group:
 
         async def waiting() -> None:
-            answers.append(await ring.enter(1, lambda: bool(closed)))
+            answers.append(await ring.enter("m", 1, lambda: bool(closed)))
 
         group.start_soon(waiting)
         await anyio.lowlevel.checkpoint()
@@ -151,13 +153,13 @@ async def test_an_open_breaker_lets_one_probe_through_at_a_time() -> None:
     gate = await taken(ring)
     gate.leave()
     for _ in range(Breaker.THRESHOLD):
-        gate.breaker.failed(ServerError("502"), clock.time)
+        gate.line.breaker.failed(ServerError("502"), clock.time)
     clock.time += Breaker.FIRST_PROBE
     await taken(ring)
-    assert gate.ready_at(clock.time) == math.inf
-    gate.breaker.succeeded()
+    assert gate.gate.ready_at("m", clock.time) == math.inf
+    gate.line.breaker.succeeded()
     await taken(ring)
-    assert gate.in_flight == 2
+    assert gate.gate.in_flight == 2
 
 
 async def test_status_says_what_the_provider_waits_for() -> None:
@@ -167,7 +169,7 @@ async def test_status_says_what_the_provider_waits_for() -> None:
     assert ring.status(clock.time + 60, clock.time).reason == "retry"
     gate = await taken(ring)
     for _ in range(Breaker.THRESHOLD):
-        gate.breaker.failed(ServerError("bad gateway"), clock.time)
+        gate.line.breaker.failed(ServerError("bad gateway"), clock.time)
     status = ring.status(None, clock.time)
     assert (status.reason, status.waiting_until) == ("down: bad gateway", clock.time + Breaker.FIRST_PROBE)
 
@@ -176,7 +178,7 @@ async def test_limits_count_for_each_key_and_the_load_is_even() -> None:
     ring = keyring(Limits(concurrency=2), "A", "B")
     assert sorted([(await taken(ring)).key for _ in range(4)], key=str) == ["A", "A", "B", "B"]
     assert ring.status(None, 0.0).limit == 4
-    assert ring._chosen(ring._now(), None).ready_at(ring._now()) == math.inf
+    assert ring._chosen("m", ring._now(), None).ready_at("m", ring._now()) == math.inf
 
 
 async def test_a_rate_spent_at_one_key_leaves_the_other_free() -> None:
@@ -188,7 +190,7 @@ async def test_a_bad_or_spent_key_is_dropped_and_the_others_go_on() -> None:
     ring = keyring(Limits(concurrency=4), "A", "B")
     while (bad := await taken(ring)).key != "A":
         pass
-    ring.park(bad, QuotaSpent("no money left"))
+    ring.park(bad.gate, QuotaSpent("no money left"))
     assert ring.parked is None
     assert {(await taken(ring)).key for _ in range(3)} == {"B"}
     status = ring.status(None, 0.0)
@@ -199,14 +201,14 @@ async def test_a_bad_or_spent_key_is_dropped_and_the_others_go_on() -> None:
 async def test_the_provider_stops_with_its_last_key() -> None:
     ring = keyring(None, "A", "B")
     for _ in range(2):
-        ring.park(await taken(ring), BadKey("wrong"))
+        ring.park((await taken(ring)).gate, BadKey("wrong"))
     assert isinstance(ring.parked, BadKey)
-    assert await ring.enter(1, never) is None
+    assert await ring.enter("m", 1, never) is None
 
 
 async def test_a_wrong_address_is_not_the_keys_fault_and_stops_them_all() -> None:
     ring = keyring(None, "A", "B")
-    ring.park(await taken(ring), WrongAddress("404"))
+    ring.park((await taken(ring)).gate, WrongAddress("404"))
     assert isinstance(ring.parked, WrongAddress)
 
 
@@ -215,7 +217,7 @@ async def test_an_outage_at_one_key_is_no_outage_of_the_provider() -> None:
     ring = keyring(None, "A", "B", now=clock, patience=20.0)
     gate = await taken(ring)
     for _ in range(Breaker.THRESHOLD):
-        gate.breaker.failed(ServerError("503"), clock.time)
+        gate.line.breaker.failed(ServerError("503"), clock.time)
     assert not ring.is_down
     assert ring.gives_up_at() == math.inf
     assert (await taken(ring)).key != gate.key
@@ -224,10 +226,34 @@ async def test_an_outage_at_one_key_is_no_outage_of_the_provider() -> None:
 async def test_an_ask_that_nobody_answered_goes_again_with_its_own_key_while_that_one_serves() -> None:
     ring = keyring(None, "A", "B")
     for _ in range(3):
-        gate = await ring.enter(1, never, "B")
-        assert gate is not None
-        assert gate.key == "B"
-    ring.park(gate, BadKey("wrong"))
-    other = await ring.enter(1, never, "B")
+        place = await ring.enter("m", 1, never, "B")
+        assert place is not None
+        assert place.key == "B"
+        last = place
+    ring.park(last.gate, BadKey("wrong"))
+    other = await ring.enter("m", 1, never, "B")
     assert other is not None
     assert other.key == "A"
+
+
+async def test_a_provider_that_nobody_states_a_limit_of_begins_small_and_grows_as_it_serves() -> None:
+    ring = keyring()
+    for _ in range(3):
+        for place in [await taken(ring) for _ in range(ring.status(None, 0.0).limit or 0)]:
+            place.served(place.trip.left + 1)
+            place.leave()
+    assert ring.status(None, 0.0).limit == FIRST * 2**3
+
+
+async def test_what_a_run_learned_is_told_once_and_is_where_the_next_one_begins() -> None:
+    ring, clock = keyring(None, "A"), Clock()
+    assert ring.fresh_paces() == {}
+    for _ in range(2):
+        (place := await taken(ring)).served(clock.time)
+    place.failed(RateLimited("too many", retry_after=60), clock.time)
+    noted = ring.fresh_paces()
+    assert noted == {("A", "m"): Pace(Learned(2, limited=False), clock.time + 60)}
+    assert ring.fresh_paces() == {}
+    again = keyring(None, "A", paces=noted)
+    assert again._gates[0].ready_at("m", clock.time) == clock.time + 60
+    assert again._gates[0].ready_at("other", clock.time) <= clock.time

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from batchgen.errors import BadRequest, JobError, NotSent, RateLimited, ServerError
-from batchgen.pacing import Breaker, Rate
+from batchgen.errors import BadRequest, JobError, NotSent, RateLimited, Saturated, ServerError
+from batchgen.pacing import Breaker, Line, Rate
 
 
 def _run(rate: Rate, seconds: float, weight: int = 1) -> int:
@@ -90,3 +90,37 @@ def test_refusals_for_rate_open_it_like_any_other() -> None:
     _fail(breaker, 5, RateLimited("429"), start=3.0, step=1.0)
     assert breaker.is_open
     assert breaker.failing_since() == 3.0
+
+
+def test_the_time_that_one_job_is_told_holds_for_its_line_and_is_kept_for_the_next_run() -> None:
+    line = Line()
+    line.failed(line.take(0.0), RateLimited("429", retry_after=60.0), 1.0)
+    assert line.ready_at(1.0) == 61.0
+    assert Line(pace=line.pace).ready_at(2.0) == 61.0
+
+
+def test_a_wait_of_less_than_a_second_is_for_the_job_alone() -> None:
+    line = Line()
+    line.failed(line.take(0.0), RateLimited("try again in 467ms", retry_after=0.467), 1.0)
+    assert line.ready_at(1.0) <= 1.0
+
+
+def test_a_refusal_is_beyond_when_so_many_were_never_served_at_once() -> None:
+    line = Line()
+    first, second, third = (line.take(0.0) for _ in range(3))
+    assert not line.failed(third, RateLimited("429"), 0.1)
+    line.served(second, 1.0)
+    line.leave(third)
+    assert line.failed(line.take(1.0), RateLimited("429"), 1.1)
+    assert not line.failed(first, RateLimited("429"), 1.2)
+
+
+def test_saturation_is_a_refusal_for_load_and_an_answer_about_the_job_is_none() -> None:
+    line = Line(ceiling=10)
+    for _ in range(3):
+        line.failed(line.take(0.0), Saturated("busy"), 0.1)
+    assert line.window.places == 1
+    other = Line(ceiling=10)
+    for _ in range(3):
+        other.failed(other.take(0.0), BadRequest("no such size"), 0.1)
+    assert other.window.places == 10

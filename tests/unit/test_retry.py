@@ -27,6 +27,7 @@ def _history(
     on_unknown: OnUnknown = OnUnknown.HOLD,
     down: bool = False,
     repeats: int = 0,
+    beyond: bool = False,
 ) -> History:
     return History(
         tries=tries,
@@ -35,6 +36,7 @@ def _history(
         on_unknown=on_unknown,
         provider_down=down,
         repeats=repeats,
+        beyond=beyond,
     )
 
 
@@ -117,6 +119,13 @@ def test_the_same_server_error_a_third_time_is_not_sent_a_fourth_time() -> None:
 def test_a_request_that_never_left_costs_no_try() -> None:
     verdict = decide(errors.NotSent("refused"), _history(99), now=NOW, jitter=0)
     assert (verdict.action, verdict.counted) == (Action.AGAIN, False)
+
+
+def test_a_refusal_beyond_what_was_ever_served_at_once_costs_no_try_and_a_second() -> None:
+    verdict = decide(errors.RateLimited("429"), _history(5, beyond=True), now=NOW, jitter=0.5)
+    assert (verdict.action, verdict.counted, verdict.at) == (Action.AGAIN, False, NOW + 1)
+    told = decide(errors.RateLimited("429", retry_after=20.0), _history(5, beyond=True), now=NOW, jitter=0.0)
+    assert told.at == NOW + 20
 
 
 def test_a_provider_that_is_down_costs_no_try() -> None:

@@ -17,6 +17,9 @@ SELECT (SELECT min(expires_at) FROM outputs WHERE state = 'remote') AS next_expi
 -- name: traffic
 SELECT provider, concurrency, waiting_until, reason FROM traffic;
 
+-- name: paces
+SELECT provider, key_env, model, places, limited, paused_until FROM paces;
+
 -- name: in_flight
 SELECT provider, count(*) AS n FROM attempts WHERE outcome = 'open' GROUP BY provider;
 

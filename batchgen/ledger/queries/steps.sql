@@ -170,6 +170,12 @@ INSERT INTO traffic (provider, concurrency, waiting_until, reason) VALUES (:prov
 ON CONFLICT (provider) DO UPDATE SET concurrency = excluded.concurrency, waiting_until = excluded.waiting_until,
     reason = excluded.reason;
 
+-- name: put_pace
+INSERT INTO paces (provider, key_env, model, places, limited, paused_until)
+VALUES (:provider, :key_env, :model, :places, :limited, :paused_until)
+ON CONFLICT (provider, key_env, model) DO UPDATE SET places = excluded.places, limited = excluded.limited,
+    paused_until = excluded.paused_until;
+
 -- name: add_round
 INSERT INTO rounds (job, round, fingerprint, opened_at)
 SELECT :key, max(round) + 1, :fingerprint, :at FROM rounds WHERE job = :key RETURNING round;

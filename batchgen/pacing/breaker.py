@@ -1,7 +1,4 @@
-"""How fast and how much at once, as arithmetic: a rate without bursts, and a breaker per provider.
-
-Pure: every method takes the time. limiter.py owns the clock and the waiting.
-"""
+"""Notices that nobody is served any more, and lets a probe through now and then. Pure: the time comes in."""
 
 from __future__ import annotations
 
@@ -19,26 +16,6 @@ from batchgen.errors import (
 _NEVER = float("-inf")
 
 
-class Rate:
-    """At most so many a minute, evenly spaced (a generic cell rate algorithm with burst 1).
-
-    A token bucket that starts full would let twice the quota through in its first minute.
-    """
-
-    def __init__(self, per_minute: float | None) -> None:
-        self._spacing = 60.0 / per_minute if per_minute else 0.0
-        self._next = _NEVER
-
-    def ready_at(self, now: float) -> float:
-        """Epoch seconds when the next one may go; `now` or earlier means at once."""
-        return max(self._next, now) if self._spacing else now
-
-    def take(self, now: float, weight: int = 1) -> None:
-        """One goes now and weighs as much as `weight` (images of one request)."""
-        if self._spacing:
-            self._next = max(self._next, now) + self._spacing * weight
-
-
 class Breaker:
     """Notices that a provider serves nobody, and then lets one probe through now and then.
 
@@ -49,7 +26,8 @@ class Breaker:
     THRESHOLD = 5
     FIRST_PROBE = 2.0
     LONGEST_PROBE = 60.0
-    _DOWN = (NotSent, ServerError, Saturated, NoChannel, Interrupted, EmptyReply, RateLimited)
+    DOWN = (NotSent, ServerError, Saturated, NoChannel, Interrupted, EmptyReply, RateLimited)
+    """failures that speak of the provider; after any other it has answered about the job"""
 
     def __init__(self) -> None:
         self._row = 0
@@ -61,7 +39,7 @@ class Breaker:
 
     def failed(self, error: JobError, now: float) -> None:
         """An attempt failed; errors that say nothing about the provider are ignored."""
-        if not isinstance(error, self._DOWN):
+        if not isinstance(error, self.DOWN):
             return self.succeeded()
         self._row += 1
         self._since = now if self._since is None else self._since

@@ -1,0 +1,94 @@
+"""One line of requests: those for one model that go with one key. How many at once, when, and what they meet.
+
+Pure: every method takes the time. Rates that are stated, and what all lines share, are limiter.py's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batchgen.errors import JobError, RateLimited, Saturated
+from batchgen.pacing.breaker import Breaker
+from batchgen.pacing.window import Learned, Window
+from batchgen.retry import LONGEST_TOLD_WAIT
+
+WORTH_A_PAUSE = 1.0
+"""Seconds that a provider tells one job to wait, from which on all of its line wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What is kept of a line for the next run. `paused_until`: epoch seconds; 0 or past: no wait."""
+
+    learned: Learned | None = None
+    paused_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """One request on its way: its number in the line, how many were in flight with it, when it left."""
+
+    serial: int
+    level: int
+    left: float
+
+
+class Line:
+    """The window, the breaker and the told waits of one model with one key. Times are epoch seconds."""
+
+    def __init__(self, ceiling: int | None = None, pace: Pace | None = None) -> None:
+        """`ceiling` is what is stated, `pace` what an earlier run noted."""
+        pace = pace or Pace()
+        self.window = Window(ceiling, pace.learned)
+        self.breaker = Breaker()
+        self.paused_until = pace.paused_until
+        self._under_way: dict[int, Trip] = {}
+        self._next_serial = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that left and are not over."""
+        return len(self._under_way)
+
+    @property
+    def pace(self) -> Pace:
+        """What the next run should know."""
+        return Pace(self.window.learned, self.paused_until)
+
+    def ready_at(self, now: float) -> float:
+        """When the next request may go; infinity while a place is awaited."""
+        if self.in_flight >= (1 if self.breaker.is_open else self.window.places):
+            return float("inf")
+        return max(self.breaker.ready_at(now), self.paused_until)
+
+    def take(self, now: float) -> Trip:
+        """A request leaves."""
+        trip = Trip(self._next_serial, self.in_flight + 1, now)
+        self._next_serial += 1
+        self._under_way[trip.serial] = trip
+        self.window.sent(trip.level)
+        return trip
+
+    def leave(self, trip: Trip) -> None:
+        """The request is over, however it ended."""
+        del self._under_way[trip.serial]
+
+    def served(self, trip: Trip, now: float, *, timed: bool = True) -> None:
+        """It brought images. `timed` False: they came from its task later on, which tells nothing of the pace."""
+        self.breaker.succeeded()
+        self.window.served(trip.serial, trip.level, now - trip.left if timed else None, self._next_serial)
+
+    def failed(self, trip: Trip, error: JobError, now: float) -> bool:
+        """It brought none. True when it was refused as one more than was ever served: the line's own asking."""
+        self.breaker.failed(error, now)
+        if isinstance(error, RateLimited | Saturated):
+            beyond = 0 < self.window.proven < trip.level
+            self.window.refused(trip.serial, trip.level, self._next_serial)
+            told = error.retry_after or 0.0
+            if isinstance(error, RateLimited) and told >= WORTH_A_PAUSE:
+                # It was told to one job, and is meant for everybody.
+                self.paused_until = max(self.paused_until, now + min(told, LONGEST_TOLD_WAIT))
+            return beyond
+        if not isinstance(error, Breaker.DOWN):
+            self.window.served(trip.serial, trip.level, None, self._next_serial)
+        return False
