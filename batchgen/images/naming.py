@@ -25,7 +25,7 @@ FROM_JOB: Final = (
     *("output_compression", "background", "n", "after"),
 )
 PLACEHOLDERS: Final = (*FROM_JOB, "position", "date", "sha256", "ext")
-"""What may stand in braces in `output.path`, beside `meta.NAME`."""
+"""What may stand in braces in `output.path`, beside `meta.NAME`, or NAME alone where it is none of these."""
 
 NOTHING: Final = "none"
 """Stands in a name for a key that the job does not have."""
@@ -98,7 +98,8 @@ def names_apart(template: str) -> bool:
 
 def values_of(job: Job, *, provider: str, position: int, date: str) -> dict[str, str]:
     """What the placeholders stand for; `16:9` as `16x9`. `date`: the day the image was made, as in 2026-11-20."""
-    values = {name: getattr(job, name) for name in FROM_JOB} | {"provider": provider}
+    values: dict[str, object] = dict(job.meta)
+    values |= {name: getattr(job, name) for name in FROM_JOB} | {"provider": provider}
     values |= {f"meta.{name}": value for name, value in job.meta.items()}
     texts = {name: NOTHING if value in (None, "") else str(value) for name, value in values.items()}
     texts["ratio"] = texts["ratio"].replace(":", "x")

@@ -5,21 +5,24 @@ Nothing is kept of a row but a small hash of its id; what its kind has in common
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final, TypeAlias
 
 from pydantic import ValidationError
 
-from batchgen.images.naming import names_apart, placeholders, templated, values_of
-from batchgen.manifest.expand import Content, asked, fill_job, join_job, numbered, sent
+from batchgen.manifest.expand import Content, asked, join_job, numbered, sent
+from batchgen.manifest.filenames import FileNames
 from batchgen.manifest.head import Written
-from batchgen.manifest.problems import Origin, Place, Problems
+from batchgen.manifest.problems import Fatal, Origin, Place, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
+from batchgen.manifest.prompts import PromptMistake
 from batchgen.manifest.references import Pictures, named
 from batchgen.manifest.schema import JOB_KEYS, JobRow
 from batchgen.manifest.seen import Seen
 from batchgen.manifest.sources import Row
+from batchgen.manifest.variants import Variant, Variants, has_blanks
 from batchgen.manifest.wording import job_problem
 from batchgen.manifest.words import did_you_mean, nearest, shortened
 from batchgen.model import Entry, Job
@@ -35,10 +38,14 @@ class Overrides:
     model: str | None = None
 
 
+MOST_MULTIPLIED: Final = 10_000_000
+"""Jobs that matrices and alternatives of one manifest may make: more is a slip of the pen."""
+
 MOST_KINDS: Final = 1000
 """Kinds of job that are remembered at a time."""
 
 _LONG: Final = 1000
+_COLUMNS: Final = (1 << 14) - 1
 _KindKey: TypeAlias = tuple[object, ...]
 # Every key of a job but `id`, `prompt` and `meta`, and but `params`, which is seldom the same twice.
 _kind_values = attrgetter(
@@ -95,30 +102,64 @@ class Checker:
         self._pictures = pictures
         self._overrides = overrides
         self._problems = problems
+        self._matrix = written.head.matrix.axes() if written.head.matrix else ()
+        self._matrix_keys = {name for axis in self._matrix for name in axis.names}
+        self._multiplied = 0
         self._kinds: dict[_KindKey, _Kind] = {}
         self._ids = Seen()
         self._counts: dict[int, int] = {}
-        self._names = Seen()
-        self._named_jobs = 0
+        self._names = FileNames(written.head.output.path if written.head.output else None)
 
-    def entry(self, row: Row) -> Entry | None:
-        """The row as an entry, or None when it has a mistake that leaves nothing to check."""
+    def entries(self, row: Row) -> Iterator[Entry]:
+        """The jobs of a row as entries, without those that have a mistake that leaves nothing to check."""
         parsed, doubtful = self._parse(row)
-        job, unfilled = fill_job(join_job(parsed, self._defaults, self._written.head.provider))
-        if not job.prompt and "prompt" not in doubtful:
+        job = join_job(parsed, self._defaults, self._written.head.provider)
+        for number, variant in enumerate(self._variants(row, parsed, job)):
+            entry = self._entry(row, variant, number, doubtful)
+            if entry is not None:
+                yield entry
+
+    def finish(self) -> None:
+        """Tell what only the whole manifest shows: names in `output.path` that no job has."""
+        self._names.finish(self._written.place("output", "path"), self._problems)
+
+    def _variants(self, row: Row, parsed: JobRow, job: Job) -> Iterable[Variant]:
+        """The row's jobs, made one at a time."""
+        written = parsed.model_fields_set
+        own = parsed.matrix if "matrix" in written else self._defaults.matrix
+        # A matrix written as null takes back the manifest's.
+        top = () if "matrix" in written and own is None else self._matrix
+        if not top and own is None and not has_blanks(job):
+            return (Variant(job),)
+        try:
+            variants = Variants(job, top, own.axes() if own else ())
+        except PromptMistake as mistake:
+            self._problems.add(self._place(row, "prompt"), f"prompt {mistake}")
+            return ()
+        self._multiplied += variants.count if variants.count > 1 else 0
+        if self._multiplied > MOST_MULTIPLIED:
+            text = f"{row.name} makes {variants.count:,} jobs: a manifest may multiply to {MOST_MULTIPLIED:,}"
+            raise Fatal(self._place(row, "matrix" if top or own else "prompt"), text)
+        return variants
+
+    def _entry(self, row: Row, variant: Variant, number: int, doubtful: set[str]) -> Entry | None:
+        """One job of the row; `number` tells it from the row's others."""
+        job = variant.job
+        self._names.met(job)
+        if not job.prompt.strip() and "prompt" not in doubtful:
             self._missing(row, "prompt", "")
         if job.after is not None:
             self._problems.add(self._place(row, "after"), "'after' is not supported yet")
         kind = self._kind(row, job, doubtful)
-        job = kind.filled_in(job, self._id(row, job, kind.asked))
+        job = kind.filled_in(job, self._id(row, job, number, kind.asked))
         if kind.sent is None:
             return None
-        apart, about_name = self._named(job)
+        apart, about_name = self._names.of(job)
         return Entry(
             job=job,
             fingerprint=kind.sent.fingerprint(job.prompt),
             place=_line(row.start),
-            warnings=(*unfilled, *kind.warnings, *about_name),
+            warnings=(*variant.warnings, *kind.warnings, *about_name),
             apart=apart,
         )
 
@@ -172,12 +213,19 @@ class Checker:
             self._problems.add(row.start, f"{row.name} has no {key}{advice}")
 
     def _place(self, row: Row, *loc: str | int) -> Place:
-        """Where a value of the job was written: in its row, else in the manifest's defaults."""
-        if loc[0] in row.values:
+        """Where a value of the job was written: in a matrix, in its row, else in the manifest's defaults or top."""
+        key, own, written = loc[0], row.values.get("matrix"), self._written
+        if isinstance(own, dict) and key in own:
+            return row.place(("matrix", key))
+        if ("matrix" not in row.values or own is not None) and key in self._matrix_keys:
+            return written.place("matrix", key)
+        if key in row.values:
             return row.place(loc)
-        if self._defaults and loc[0] in self._defaults.model_fields_set:
-            return self._written.place("defaults", *loc)
-        return row.start
+        if key in self._defaults.model_fields_set:
+            return written.place("defaults", *loc)
+        # `place` gives the file alone where the manifest's top has no such key.
+        top = written.place(*loc) if key in ("provider", "matrix") else row.start
+        return top if top.line else row.start
 
     def _with_pictures(self, row: Row, job: Job) -> Job:
         """The job with resolved references. Each picture is looked at, so that its digest is known."""
@@ -196,10 +244,10 @@ class Checker:
         mask = resolve(job.mask) if job.mask else None
         return replace(job, references=tuple(map(resolve, job.references)), mask=mask)
 
-    def _id(self, row: Row, job: Job, content: Content) -> str:
+    def _id(self, row: Row, job: Job, number: int, content: Content) -> str:
         """The job's id, noted so that a second one like it is found."""
         here = row.place(("id",))
-        packed = _packed(here)
+        packed = _packed(here, number)
         if job.id:
             first = self._ids.first(job.id, packed)
             if first != packed:
@@ -214,25 +262,6 @@ class Checker:
             # Only what repeats is counted, so that most rows cost one entry.
             self._counts[hash(base)] = count
         return numbered(base, count)
-
-    def _named(self, job: Job) -> tuple[bool, tuple[str, ...]]:
-        """Whether an earlier job takes one of this one's file names, and what there is to say of its names."""
-        template = self._written.head.output and self._written.head.output.path
-        if not template:
-            return False, ()
-        absent = [name for name in dict.fromkeys(placeholders(template)) if _absent(name, job)]
-        warnings = [f"no {name} for output.path: 'none' stands in the file name" for name in absent]
-        apart = False
-        if not names_apart(template):
-            self._named_jobs += 1
-            for position in range(job.n):
-                values = values_of(job, provider=job.provider[0], position=position, date="")
-                # Case-folded: many file systems take Cat.png and cat.png for one.
-                name = templated(template, values).casefold()
-                apart |= self._names.first(name, self._named_jobs) != self._named_jobs
-        if apart:
-            warnings.append("output.path gives an earlier job's file name: the job's id is added to it")
-        return apart, tuple(warnings)
 
     def _with_provider(self, row: Row, job: Job, doubtful: set[str]) -> tuple[Job, list[Profile]]:
         """The job with the provider and model that it will be sent to, and their profiles."""
@@ -251,12 +280,8 @@ class Checker:
         try:
             return self._lookup.find(name)
         except ProfileMistake as mistake:
-            if self._overrides.provider:
-                place = Origin("--provider").at()
-            elif "provider" in row.values or "provider" in self._defaults.model_fields_set:
-                place = self._place(row, "provider")
-            else:
-                place = self._written.place("provider")
+            by_option = self._overrides.provider is not None
+            place = Origin("--provider").at() if by_option else self._place(row, "provider")
             self._problems.add(place, str(mistake))
             return None
 
@@ -283,20 +308,14 @@ def _joined(trouble: str) -> str:
     return f"({trouble})" if trouble == "no such file" else trouble
 
 
-def _absent(placeholder: str, job: Job) -> bool:
-    """Whether a placeholder names something that the job does not have."""
-    if placeholder.startswith("meta."):
-        return job.meta.get(placeholder.removeprefix("meta.")) in (None, "")
-    return hasattr(job, placeholder) and getattr(job, placeholder) is None
-
-
 def _line(place: Place) -> str:
     return f"{place.shown}:{place.line}"
 
 
-def _packed(place: Place) -> int:
-    return place.line << 20 | min(place.column, (1 << 20) - 1)
+def _packed(place: Place, number: int) -> int:
+    """A place in 64 bits, told from the same place met by another job of its row."""
+    return place.line << 34 | min(place.column, _COLUMNS) << 20 | number & 0xFFFFF
 
 
 def _unpacked(packed: int) -> tuple[int, int]:
-    return packed >> 20, packed & ((1 << 20) - 1)
+    return packed >> 34, packed >> 20 & _COLUMNS

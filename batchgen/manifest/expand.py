@@ -1,4 +1,4 @@
-"""From checked rows to jobs: defaults, filled-in `meta`, content fingerprints and derived ids. Pure.
+"""From checked rows to jobs: defaults, content fingerprints and derived ids. Pure.
 
 Ids and fingerprints depend on the content alone, never on the order of the file, except for the
 count that tells identical rows apart.
@@ -11,7 +11,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii
 from typing import TypeVar
 
@@ -20,7 +20,6 @@ from batchgen.model import Job, Json
 
 _SLUG = re.compile(r"[^a-z0-9]+")
 _SENT = ("ratio", "size", "quality", "output_format", "output_compression", "background", "after")
-_BRACES = re.compile(r"\{\{|\}\}|\{(?P<name>[^\W\d]\w*)\}")
 _COMPACT = (",", ":")
 _T = TypeVar("_T")
 
@@ -37,7 +36,7 @@ def join_job(row: JobRow, defaults: JobRow, provider: tuple[str, ...]) -> Job:
         return own if key in written else default
 
     return Job(
-        id=row.id or "",
+        id=pick("id", row.id, defaults.id) or "",
         prompt=pick("prompt", row.prompt, defaults.prompt) or "",
         provider=pick("provider", row.provider, defaults.provider) or provider,
         model=pick("model", row.model, defaults.model) or "",
@@ -56,46 +55,6 @@ def join_job(row: JobRow, defaults: JobRow, provider: tuple[str, ...]) -> Job:
     )
 
 
-def filled(text: str, meta: Mapping[str, Json]) -> tuple[str, tuple[str, ...]]:
-    """`text` with each `{name}` replaced by the value of that key of `meta`, and the names it lacks.
-
-    Any other brace is sent as it is, so that a prompt may hold JSON. In a text with `{{`, which no
-    JSON has, `{{` and `}}` stand for one brace each.
-    """
-    doubled = "{{" in text
-    absent: dict[str, None] = {}
-
-    def put(found: re.Match[str]) -> str:
-        name = found["name"]
-        if name is None:
-            return found[0][0] if doubled else found[0]
-        value = meta.get(name)
-        if value is None:
-            absent[name] = None
-            return found[0]
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-    return _BRACES.sub(put, text), tuple(absent)
-
-
-def fill_job(job: Job) -> tuple[Job, tuple[str, ...]]:
-    """The job with its `meta` put into prompt and references; a warning for each name it lacks."""
-    if "{" not in job.prompt and not job.references:
-        return job, ()
-    prompt, absent = filled(job.prompt, job.meta)
-    warnings = [_left(name, "the prompt") for name in absent]
-    references = []
-    for reference in job.references:
-        text, absent = filled(reference, job.meta)
-        references.append(text)
-        warnings += [_left(name, "a reference") for name in absent]
-    return replace(job, prompt=prompt, references=tuple(references)), tuple(dict.fromkeys(warnings))
-
-
-def _left(name: str, where: str) -> str:
-    return f"{{{name}}} in {where} is sent as it is: no meta key of that name"
-
-
 @dataclass(frozen=True, slots=True)
 class Content:
     """What is sent of a job, spelt out around the prompt: jobs that differ in the prompt alone share it."""
@@ -108,10 +67,13 @@ class Content:
         return self._hash(prompt)[:32]
 
     def derived_id(self, prompt: str) -> str:
-        """A readable id: up to 32 letters of the prompt and 8 hex characters."""
+        """A readable id: up to 32 letters of the prompt and 12 hex characters.
+
+        Twelve, because a matrix makes a million jobs whose prompts begin alike.
+        """
         plain = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
         slug = _SLUG.sub("-", plain).strip("-")[:32].rstrip("-") or "job"
-        return f"{slug}-{self._hash(prompt)[:8]}"
+        return f"{slug}-{self._hash(prompt)[:12]}"
 
     def _hash(self, prompt: str) -> str:
         # Escaped ASCII: one spelling for one content.
@@ -134,7 +96,7 @@ def asked(job: Job, digests: Mapping[str, str]) -> Content:
 
 
 def numbered(base: str, count: int) -> str:
-    """The id of the `count`th identical row, from 1: `cat-1a2b3c4d`, `cat-1a2b3c4d-2`, …"""
+    """The id of the `count`th identical row, from 1: `cat-1a2b3c4d5e6f`, `cat-1a2b3c4d5e6f-2`, …"""
     return base if count == 1 else f"{base}-{count}"
 
 

@@ -7,15 +7,18 @@ the tail of a problem line; where it stands is the loader's business.
 from __future__ import annotations
 
 import re
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from batchgen.images.naming import PLACEHOLDERS, placeholders
-from batchgen.manifest.words import did_you_mean, parse_duration, shortened, tidy_ratio, tidy_size
+from batchgen.manifest.words import parse_duration, shortened, tidy_ratio, tidy_size
 from batchgen.providers.profile import SIMULATED
+
+NAME = re.compile(r"[^\W\d]\w*")
+"""What may stand in braces in a prompt."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # An id stands in one line of a listing and in a file name.
@@ -23,10 +26,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _IMAGE_ENDING = re.compile(r"\.(?:png|jpe?g|webp|gif|avif)$", re.IGNORECASE)
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_T = TypeVar("_T")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-def _wrong(message: str) -> PydanticCustomError:
+def wrong(message: str) -> PydanticCustomError:
+    """A mistake to raise in a validator; `message` is the tail of a problem line."""
     # The message is data, not a template: braces in a user's value must not be filled in.
     return PydanticCustomError("manifest", "{message}", {"message": message})
 
@@ -39,10 +44,17 @@ def _text(value: object) -> str | None:
     if isinstance(value, int | float):
         return str(value)
     if not isinstance(value, str):
-        raise _wrong("must be text")
+        raise wrong("must be text")
     if _NO_TEXT.search(value):
-        raise _wrong("holds a character that is no text (NUL or half a surrogate pair)")
+        raise wrong("holds a character that is no text (NUL or half a surrogate pair)")
     return value
+
+
+def _given(value: object) -> str:
+    text = _text(value)
+    if text is None:
+        raise wrong("must be text")
+    return text
 
 
 def _filled(value: object) -> str | None:
@@ -53,7 +65,7 @@ def _filled(value: object) -> str | None:
 def _name(value: object) -> str | None:
     text = _filled(value)
     if text is not None and (_CONTROL.search(text) or len(text) > 200):
-        raise _wrong(f"'{shortened(text)}' must be one line of at most 200 characters")
+        raise wrong(f"'{shortened(text)}' must be one line of at most 200 characters")
     return text.strip() if text else None
 
 
@@ -61,13 +73,13 @@ def _number(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _wrong("must be a number")
+        raise wrong("must be a number")
     try:
         number = float(value)
     except (ValueError, OverflowError):
-        raise _wrong(f"'{shortened(value)}' is not a number") from None
+        raise wrong(f"'{shortened(value)}' is not a number") from None
     if not 0 <= number < float("inf"):
-        raise _wrong(f"'{shortened(value)}' is not a number of zero or more")
+        raise wrong(f"'{shortened(value)}' is not a number of zero or more")
     return number
 
 
@@ -78,20 +90,20 @@ def _whole(value: object) -> int | None:
         return int(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    raise _wrong(f"'{shortened(value)}' is not a whole number")
+    raise wrong(f"'{shortened(value)}' is not a whole number")
 
 
 def _above_zero(value: object) -> int | None:
     number = _whole(value)
     if number is not None and number < 1:
-        raise _wrong(f"'{number}' must be 1 or more")
+        raise wrong(f"'{number}' must be 1 or more")
     return number
 
 
 def _percent(value: object) -> int | None:
     number = _whole(value)
     if number is not None and not 0 <= number <= 100:
-        raise _wrong(f"'{number}' is not from 0 to 100")
+        raise wrong(f"'{number}' is not from 0 to 100")
     return number
 
 
@@ -100,7 +112,7 @@ def _flag(value: object) -> bool | None:
         return value
     flag = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None
     if flag is None:
-        raise _wrong(f"'{shortened(value)}' is not true or false")
+        raise wrong(f"'{shortened(value)}' is not true or false")
     return flag
 
 
@@ -109,7 +121,7 @@ def _duration(value: object) -> float | None:
         return None
     seconds = None if isinstance(value, bool) else parse_duration(str(value))
     if seconds is None:
-        raise _wrong(f"'{shortened(value)}' is not a duration such as 90s, 20m or 7d")
+        raise wrong(f"'{shortened(value)}' is not a duration such as 90s, 20m or 7d")
     return seconds
 
 
@@ -117,7 +129,7 @@ def _ratio(value: object) -> str | None:
     text = _filled(value)
     ratio = tidy_ratio(text) if text else None
     if text and ratio is None:
-        raise _wrong(f"'{shortened(text)}' is not W:H")
+        raise wrong(f"'{shortened(text)}' is not W:H")
     return ratio
 
 
@@ -125,7 +137,7 @@ def _size(value: object) -> str | None:
     text = _filled(value)
     size = tidy_size(text) if text else None
     if text and size is None:
-        raise _wrong(f"'{shortened(text)}' is not WxH, 1K, 2K, 4K or auto")
+        raise wrong(f"'{shortened(text)}' is not WxH, 1K, 2K, 4K or auto")
     return size
 
 
@@ -136,7 +148,7 @@ def _texts(value: object) -> tuple[str, ...]:
     items = value if isinstance(value, list | tuple) else [value]
     texts = tuple(_filled(item) for item in items)
     if None in texts:
-        raise _wrong("has an empty entry")
+        raise wrong("has an empty entry")
     return tuple(text.strip() for text in texts if text)
 
 
@@ -144,7 +156,7 @@ def _variables(value: object) -> tuple[str, ...]:
     names = _texts(value)
     if not all(_VARIABLE.fullmatch(name) for name in names):
         # The value is not repeated: somebody may have put the key itself here.
-        raise _wrong("must be the name of an environment variable (a key never stands in a manifest)")
+        raise wrong("must be the name of an environment variable (a key never stands in a manifest)")
     return names
 
 
@@ -159,7 +171,7 @@ def _address(value: object) -> str | None:
         fine = False
     if not fine or "@" in parts.netloc or parts.query or parts.fragment or re.search(r"\s", text):
         # Not repeated either: an address may carry a password.
-        raise _wrong(f"must be an http(s) address such as https://host/v1, or the word {SIMULATED}")
+        raise wrong(f"must be an http(s) address such as https://host/v1, or the word {SIMULATED}")
     return text.rstrip("/")
 
 
@@ -168,7 +180,7 @@ def _task_address(value: object) -> str | None:
     if text is None:
         return None
     if not text.startswith(("http://", "https://")) or text.count("{task_id}") != 1:
-        raise _wrong("must be an http(s) address with {task_id} in it")
+        raise wrong("must be an http(s) address with {task_id} in it")
     return text
 
 
@@ -179,23 +191,34 @@ def _template(value: object) -> str | None:
         return None
     for name in placeholders(text):
         if name in ("{", "}"):
-            raise _wrong(f"'{shortened(text)}' has a single '{name}': write '{name}{name}' for the sign itself")
-        if name not in PLACEHOLDERS and not re.fullmatch(r"meta\..+", name):
-            close = did_you_mean(name, PLACEHOLDERS).replace("'", "'{", 1).replace("'?", "}'?")
-            raise _wrong(f"'{shortened(text)}' has the unknown placeholder '{{{shortened(name)}}}'{close}")
+            raise wrong(f"'{shortened(text)}' has a single '{name}': write '{name}{name}' for the sign itself")
+        # One word may be a key of some job's `meta`: only the jobs show.
+        if name not in PLACEHOLDERS and not NAME.fullmatch(name) and not re.fullmatch(r"meta\..+", name):
+            raise wrong(f"'{shortened(text)}' has the unknown placeholder '{{{shortened(name)}}}'")
     if any(part.strip(". ") == "" for part in text.split("/")):
-        raise _wrong(f"'{shortened(text)}' must be a path below images/, without empty parts, '.' or '..'")
+        raise wrong(f"'{shortened(text)}' must be a path below images/, without empty parts, '.' or '..'")
     if ending := _IMAGE_ENDING.search(text):
-        raise _wrong(f"'{shortened(text)}' ends in '{ending[0]}': write '.{{ext}}', which the bytes decide")
+        raise wrong(f"'{shortened(text)}' ends in '{ending[0]}': write '.{{ext}}', which the bytes decide")
     return text
+
+
+def _several(value: object) -> object:
+    if not isinstance(value, list):
+        raise wrong("must be a list of values")
+    if not value:
+        raise wrong("has no values")
+    return value
 
 
 _TEXT = {"type": ["string", "number", "boolean", "null"]}
 _COUNT = {"type": ["integer", "string", "null"]}
 _LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}
 _TIME = {"type": ["number", "string", "null"], "description": "90s, 20m, 7d or seconds"}
-
-Text: TypeAlias = Annotated[str | None, BeforeValidator(_text), WithJsonSchema(_TEXT)]
+Given: TypeAlias = Annotated[
+    str, BeforeValidator(_given), WithJsonSchema({"type": ["string", "number", "boolean"]})
+]
+Several: TypeAlias = Annotated[tuple[_T, ...], BeforeValidator(_several)]
+"""A list of values of one kind."""
 Filled: TypeAlias = Annotated[str | None, BeforeValidator(_filled), WithJsonSchema(_TEXT)]
 Name: TypeAlias = Annotated[str | None, BeforeValidator(_name), WithJsonSchema(_TEXT)]
 Ratio: TypeAlias = Annotated[str | None, BeforeValidator(_ratio), WithJsonSchema(_TEXT)]

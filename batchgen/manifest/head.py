@@ -60,10 +60,8 @@ def read_head(path: Path, problems: Problems) -> Written:
     for part in read_parts(path, origin, "jobs", problems):
         if not part.item:
             pairs[part.key.text] = Pair(part.key, part.value)
-    jobs, matrix = pairs.pop("jobs", None), pairs.pop("matrix", None)
+    jobs = pairs.pop("jobs", None)
     root.pairs = pairs
-    if matrix is not None:
-        problems.add(origin.at(matrix.key.line, matrix.key.column), "'matrix' is not supported yet")
     written = Written(origin, root, Head(), _no_rows, (digest,))
     _validate(written, problems)
     if jobs is not None:

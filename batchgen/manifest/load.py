@@ -62,9 +62,10 @@ class Manifest:
         try:
             for row in self._written.source(problems):
                 rows += 1
-                entry = checker.entry(row)
-                if entry is not None and not problems:
-                    yield entry
+                for entry in checker.entries(row):
+                    if not problems:
+                        yield entry
+            checker.finish()
         except Fatal as fatal:
             problems.add(fatal.place, fatal.text)
         if rows == 0 and not problems:

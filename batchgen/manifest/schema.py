@@ -7,31 +7,100 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    model_validator,
+)
 
 from batchgen.manifest.fields import (
+    NAME,
     Address,
     Count,
     Duration,
     Filled,
     Flag,
+    Given,
     Name,
     Number,
     Percent,
     Price,
     Ratio,
+    Several,
     Size,
     TaskAddress,
     Template,
     Texts,
     Variables,
+    wrong,
 )
+from batchgen.manifest.matrix import Axis, axes_of
+from batchgen.manifest.words import shortened
+from batchgen.model import Json
 
 
 class Section(BaseModel):
     """Base of every mapping in a manifest: an unknown key is a mistake."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MatrixSection(BaseModel):
+    """`matrix`: lists that multiply a job. A job key sets that key, any other name fills `{name}`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, Several[Given]]
+
+    zip: Flag = None
+    prompt: Several[Filled] = ()
+    provider: Several[Texts] = ()
+    model: Several[Name] = ()
+    ratio: Several[Ratio] = ()
+    size: Several[Size] = ()
+    quality: Several[Filled] = ()
+    output_format: Several[Filled] = ()
+    output_compression: Several[Percent] = ()
+    background: Several[Filled] = ()
+    n: Several[Count] = ()
+    references: Several[Texts] = ()
+    mask: Several[Filled] = ()
+    after: Several[Name] = ()
+    meta: Several[dict[str, JsonValue]] = ()
+    params: Several[dict[str, JsonValue]] = ()
+
+    _order: tuple[str, ...] = PrivateAttr(())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _sound(cls, values: object, read: ModelWrapValidatorHandler[MatrixSection]) -> MatrixSection:
+        section = read(values)
+        # pydantic keeps the order of the extra keys only.
+        section._order = tuple(values) if isinstance(values, dict) else ()
+        for name in section.__pydantic_extra__:
+            if name in ("id", "matrix"):
+                raise wrong(f"can't hold '{name}': each job of a matrix has an id of its own, made from its values")
+            if not NAME.fullmatch(name):
+                raise wrong(f"name '{shortened(name)}' must be one word of letters, digits and _")
+        lengths = {name: len(several) for name, several in section.lists().items()}
+        if section.zip and len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise wrong(f"pairs (zip) lists of one length: {told}")
+        for axis in section.axes():
+            if (twice := axis.repeated()) is not None:
+                raise wrong(f"has the value {shortened(twice)} of {' and '.join(axis.names)} twice")
+        return section
+
+    def lists(self) -> dict[str, tuple[Json, ...]]:
+        """The lists as written, by name, in the order of the manifest."""
+        return {name: getattr(self, name) for name in self._order if name != "zip"}
+
+    def axes(self) -> tuple[Axis, ...]:
+        """What the lists multiply a job by."""
+        return axes_of(self.lists(), bool(self.zip))
 
 
 class JobRow(Section):
@@ -53,6 +122,7 @@ class JobRow(Section):
     after: Name = None
     meta: dict[str, JsonValue] | None = None
     params: dict[str, JsonValue] | None = None
+    matrix: MatrixSection | None = None
 
 
 class LimitsSection(Section):
@@ -111,6 +181,7 @@ class Head(Section):
     settings: SettingsSection | None = None
     output: OutputSection | None = None
     columns: dict[str, Name] = Field(default_factory=dict)
+    matrix: MatrixSection | None = None
 
 
 class ManifestSchema(Head):
@@ -120,7 +191,7 @@ class ManifestSchema(Head):
 
 
 JOB_KEYS = tuple(JobRow.model_fields)
-HEAD_KEYS = (*Head.model_fields, "jobs", "matrix")
+HEAD_KEYS = (*Head.model_fields, "jobs")
 FREE_KEYS = frozenset({"meta", "params", "simulate"})
 """Keys whose values are the user's own mapping: read by the rules of JSON, not as text."""
 

@@ -25,7 +25,7 @@ SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".jsonl": "", ".ndjson": ""
 """The job files by ending, with what separates their cells; the empty ones are lines of JSON."""
 
 _LISTS = frozenset({"references", "provider"})
-_MAPPINGS = frozenset({"meta", "params"})
+_MAPPINGS = frozenset({"meta", "params", "matrix"})
 
 
 @dataclass(frozen=True, slots=True)

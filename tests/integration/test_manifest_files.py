@@ -140,6 +140,38 @@ def test_profiles_hold_what_is_defined_and_what_is_used(write: Writer) -> None:
     assert set(manifest.profiles) == {"mine", "apiqik"}
 
 
+def test_a_matrix_multiplies_every_row_of_a_table_and_stays_in_meta(write: Writer) -> None:
+    write("p.csv", "id,prompt,meta.size\na,a {size} {animal},big\n,{animal} {red|blue},\n")
+    text = HEAD + "output: {path: '{animal}/{id}'}\nmatrix: {animal: [cat, dog], ratio: [1:1, 3:2]}\njobs: p.csv\n"
+    entries = _entries(write("a.yaml", text))
+    jobs = [entry.job for entry in entries]
+    assert [(job.id, job.prompt, job.ratio) for job in jobs[:4]] == [
+        ("a+cat+1x1", "a big cat", "1:1"),
+        ("a+cat+3x2", "a big cat", "3:2"),
+        ("a+dog+1x1", "a big dog", "1:1"),
+        ("a+dog+3x2", "a big dog", "3:2"),
+    ]
+    assert jobs[0].meta == {"size": "big", "animal": "cat"}
+    assert len(jobs) == 12
+    assert len({job.id for job in jobs}) == 12
+    assert {entry.place for entry in entries} == {"p.csv:2", "p.csv:3"}
+    assert {entry.warnings for entry in entries} == {()}
+
+
+def test_a_matrix_written_as_null_takes_back_the_manifests(write: Writer) -> None:
+    text = HEAD + "matrix: {ratio: [1:1, 3:2]}\njobs: [{id: a, prompt: x}, {id: b, prompt: x, matrix: ~}]\n"
+    assert [entry.job.id for entry in _entries(write("a.yaml", text))] == ["a+1x1", "a+3x2", "b"]
+
+
+def test_a_matrix_may_stand_in_defaults_in_jsonl_and_in_a_cell(write: Writer) -> None:
+    text = HEAD + "defaults: {id: '{k}', matrix: {k: [1.50, no]}}\njobs: [{prompt: 'x {k}'}]\n"
+    assert [entry.job.id for entry in _entries(write("a.yaml", text))] == ["1.50", "no"]
+    row = {"prompt": "x {k}", "provider": "tu-zi", "matrix": {"k": ["a", 2]}}
+    assert [entry.job.prompt for entry in _entries(write("a.jsonl", json.dumps(row)))] == ["x a", "x 2"]
+    path = write("a.csv", 'prompt,matrix\nx {k},"{""k"": [""a"", 2]}"\n')
+    assert [entry.job.prompt for entry in _entries(path, provider="tu-zi")] == ["x a", "x 2"]
+
+
 def test_columns_take_somebody_elses_file_as_it_is(write: Writer) -> None:
     write("p.tsv", '\ufeffPrompt\tCategory\tNote\n"quoted" and 5" tall\tArt\tx\nbond\tArt\t"\n')
     text = HEAD + "jobs: p.tsv\ncolumns: {prompt: Prompt, meta.category: Category}\n"
@@ -256,6 +288,20 @@ JOB_MISTAKES = {
         "a.yaml:3:3: model 'flux-kontext-dev' at apiyi needs a reference image, the job has 0"
     ],
     "- {prompt: *nothing}": ["a.yaml:3:12: alias '*nothing' has no finished anchor before it"],
+    "- {id: a, prompt: x, matrix: {n: [1, none]}}": ["a.yaml:3:38: matrix.n.1 'none' is not a whole number"],
+    "- {id: a, prompt: '{x|y|x}'}": ["a.yaml:3:19: prompt has the alternative 'x' twice"],
+    "- {prompt: x, matrix: {provider: [tu-zi, apyi]}}": [
+        "a.yaml:3:34: unknown provider 'apyi', did you mean 'apiyi'?"
+    ],
+    "- {id: a+1, prompt: x}\n- {id: a, prompt: x, matrix: {n: [1]}}": [
+        "a.yaml:4:8: duplicate id 'a+1', first at a.yaml:3:8"
+    ],
+    "- {id: a, prompt: x, matrix: {k: [a b, a_b]}}": [
+        "a.yaml:3:8: duplicate id 'a+a_b', first at a.yaml:3:8"
+    ],
+    "- id: big\n  prompt: '" + "{a|b|c|d|e|f|g|h|i|j}" * 12 + "'": [
+        "a.yaml:4:11: job 'big' makes 1,000,000,000,000 jobs: a manifest may multiply to 10,000,000"
+    ],
     "- &a [*a]": ["a.yaml:3:7: alias '*a' has no finished anchor before it"],
     "- {prompt: x": [
         "a.yaml:4:1: not YAML: did not find expected ',' or '}' while parsing a flow mapping from line 3 on"
@@ -278,8 +324,13 @@ HEAD_MISTAKES = {
     "jobs: {a: b}\n": ["a.yaml:1:7: jobs must be a list, or the path of a CSV, TSV or JSONL file"],
     "jobs: no.csv\n": ["a.yaml:1:7: no.csv: no such file"],
     "jobs: no.txt\n": ["a.yaml:1:7: jobs 'no.txt' is no job file: it must end in .csv, .tsv or .jsonl"],
-    "jobs: [{prompt: x, provider: tu-zi}]\nmatrix: {ratio: [1:1]}\n": [
-        "a.yaml:2:1: 'matrix' is not supported yet"
+    "jobs: [{prompt: x, provider: tu-zi}]\nmatrix: {ratio: [1:1, 1to1], animal: cat}\n": [
+        "a.yaml:2:23: matrix.ratio.1 '1to1' is not W:H",
+        "a.yaml:2:38: matrix.animal must be a list of values",
+    ],
+    "jobs: [{prompt: x}]\nprovider: tu-zi\noutput: {path: '{promt}-{animal}'}\n": [
+        "a.yaml:3:16: output.path '{promt}-{animal}' has the unknown placeholder '{animal}'",
+        "a.yaml:3:16: output.path '{promt}-{animal}' has the unknown placeholder '{promt}', did you mean '{prompt}'?",
     ],
     "jobs: [{prompt: x, provider: tu-zi}]\n---\na: b\n": ["a.yaml:2:1: a second document: a manifest is one"],
     "jobs: [{prompt: x}]\n": [

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from batchgen.manifest.expand import asked, fill_job, filled, join_job, numbered, sent
+from batchgen.manifest.expand import asked, join_job, numbered, sent
 from batchgen.manifest.schema import JobRow
-from batchgen.model import Job, Json
+from batchgen.model import Job
 
 JOB = Job(id="a", prompt="A cat", provider=("tu-zi",), model="m", references=("/x/a.png",), meta={"k": 1})
 DIGESTS = {"/x/a.png": "sha256:1"}
@@ -92,39 +92,3 @@ def test_a_null_takes_back_a_default() -> None:
 def test_the_manifests_own_provider_is_the_last_resort() -> None:
     assert join_job(_row(prompt="x"), _row(), ("top",)).provider == ("top",)
     assert join_job(_row(prompt="x", provider=["p", "q"]), _row(), ("top",)).provider == ("p", "q")
-
-
-META: dict[str, Json] = {"animal": "cat", "count": 3, "soft": True, "none": None, "名": "x"}
-
-
-@pytest.mark.parametrize(
-    ("text", "sent"),
-    [
-        ("a {animal}, {count} times, {soft}", "a cat, 3 times, true"),
-        ("{名}{animal}", "xcat"),
-        ("{{animal}} is a {animal}", "{animal} is a cat"),
-        ("{{{animal}}}", "{cat}"),
-        ('{"scene": {"of": "{animal}"}}', '{"scene": {"of": "cat"}}'),
-        ("{ animal } {} {a b} {1} } {", "{ animal } {} {a b} {1} } {"),
-    ],
-)
-def test_names_in_braces_are_filled_from_meta_and_other_braces_stay(text: str, sent: str) -> None:
-    assert filled(text, META) == (sent, ())
-
-
-def test_a_name_without_a_value_stays_and_is_told_once() -> None:
-    assert filled("{dog} {dog} {none} {animal}", META) == ("{dog} {dog} {none} cat", ("dog", "none"))
-
-
-def test_a_value_is_never_filled_a_second_time() -> None:
-    assert filled("{a}", {"a": "{b} {{", "b": "no"}) == ("{b} {{", ())
-
-
-def test_meta_fills_prompt_and_references_and_what_it_lacks_is_a_warning() -> None:
-    job = replace(JOB, prompt="A {k} {x}", references=("{k}.png", "{y}.png"))
-    full, warnings = fill_job(job)
-    assert (full.prompt, full.references) == ("A 1 {x}", ("1.png", "{y}.png"))
-    assert warnings == (
-        "{x} in the prompt is sent as it is: no meta key of that name",
-        "{y} in a reference is sent as it is: no meta key of that name",
-    )

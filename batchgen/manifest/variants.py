@@ -1,0 +1,140 @@
+"""The jobs that one row stands for: its matrices, its alternatives, and every `{name}` filled in. Pure.
+
+They are made one at a time, when they are asked for; how many there are is known without making them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batchgen.manifest.matrix import Axis, combinations, over, size, suffixed, word
+from batchgen.manifest.prompts import Picked, parse
+from batchgen.manifest.schema import JOB_KEYS
+from batchgen.manifest.words import did_you_mean, shortened
+from batchgen.model import Job, Json
+
+_KEYS = frozenset(JOB_KEYS)
+_OWN = ("ratio", "size", "quality", "output_format", "background")
+"""Keys of the job itself that fill `{name}` where neither matrix nor `meta` has one."""
+
+_ODD = re.compile(r"[\x00-\x1f\x7f\s]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One job of a row, with everything filled in, and what there is to say about that."""
+
+    job: Job
+    warnings: tuple[str, ...] = ()
+
+
+def has_blanks(job: Job) -> bool:
+    """Whether a job has a brace anywhere that `Variants` looks at; without one and a matrix it is itself."""
+    return any("{" in text for text in (job.prompt, job.id, job.mask or "", job.after or "", *job.references))
+
+
+class Variants:
+    """Iterates over the jobs of a row; `count` is their number.
+
+    Raises PromptMistake for a prompt that can't be meant so.
+    """
+
+    def __init__(self, job: Job, top: Sequence[Axis] = (), own: Sequence[Axis] = ()) -> None:
+        """`top` is the manifest's matrix and `own` the job's, whose names win."""
+        self._job = job
+        self._axes = over(top, own)
+        prompts = self._prompts()
+        self._parsed = {text: parse(text) for text in prompts}
+        others = [axis for axis in self._axes if "prompt" not in axis.names]
+        self.count = size(others) * sum(self._parsed[text].count for text in prompts)
+        self._warnings = self._said_of_all()
+        # What an id says by itself is not said again behind it; a parent is multiplied by the top matrix alone.
+        self._behind_id = self._unnamed(job.id, (name for axis in self._axes for name in axis.names))
+        self._behind_after = self._unnamed(job.after or "", (name for axis in top for name in axis.names))
+
+    def __iter__(self) -> Iterator[Variant]:
+        for values in combinations(self._axes):
+            job = _with_values(self._job, values)
+            prompt = self._parsed[job.prompt]
+            for index in range(prompt.count):
+                yield self._variant(job, values, prompt.pick(index))
+
+    def _prompts(self) -> list[str]:
+        """Each prompt that the matrix gives, one for each of its steps; else the job's own."""
+        for axis in self._axes:
+            if "prompt" in axis.names:
+                place = axis.names.index("prompt")
+                return [str(row[place] or "") for row in axis.rows]
+        return [self._job.prompt]
+
+    def _unnamed(self, text: str, names: Iterator[str]) -> tuple[str, ...]:
+        """The matrix's names that a text does not name itself, in an order that no list decides."""
+        return tuple(sorted(set(names) - parse(text, alternatives=False).names()))
+
+    def _said_of_all(self) -> tuple[str, ...]:
+        said = []
+        for prompt in self._parsed.values():
+            if prompt.unclosed is not None:
+                never = shortened(prompt.unclosed, 30)
+                said.append(f"'{never}' in the prompt is sent as it is: its brace is never closed")
+        used = set().union(*(prompt.names() for prompt in self._parsed.values()))
+        for text in (*self._job.references, self._job.mask or ""):
+            used |= parse(text, alternatives=False).names()
+        for axis in self._axes:
+            if len(axis.rows) > 1 and not _KEYS.intersection(axis.names) and not used.intersection(axis.names):
+                name = axis.names[0]
+                said.append(
+                    f"matrix name '{name}' stands in no prompt or reference: its {len(axis.rows)} values "
+                    f"make equal requests{did_you_mean(name, _KEYS)}"
+                )
+        return tuple(said)
+
+    def _variant(self, job: Job, values: Mapping[str, Json], picked: Picked) -> Variant:
+        told = dict.fromkeys(self._warnings)
+        known = {**{key: getattr(job, key) for key in _OWN}, **job.meta, **values}
+
+        def fill(text: str, where: str, prompt: Picked | None = None) -> str:
+            full, absent = (prompt or parse(text, alternatives=False).pick(0)).filled(known)
+            for name in absent:
+                told[f"{{{name}}} in {where} stays as it is: no meta key or matrix value of that name"] = None
+            return full
+
+        identity = fill(job.id, "the id")
+        if identity:
+            words = [word(values[name]) for name in self._behind_id]
+            identity = suffixed(_one_line(identity), [*words, *map(word, picked.chosen)])
+        parent = job.after
+        if parent:
+            words = [word(values[name]) for name in self._behind_after]
+            parent = suffixed(_one_line(fill(parent, "'after'")), words)
+        full = replace(
+            job,
+            id=identity,
+            prompt=fill("", "the prompt", picked),
+            references=tuple(fill(reference, "a reference") for reference in job.references),
+            mask=job.mask and fill(job.mask, "the mask"),
+            after=parent,
+        )
+        return Variant(full, tuple(told))
+
+
+def _with_values(job: Job, values: Mapping[str, Json]) -> Job:
+    """The job with a combination's values: job keys set, `meta` and `params` joined, other names in `meta`."""
+    # Any: each value was checked as its key's own kind when the matrix was read.
+    keyed: dict[str, Any] = {name: value for name, value in values.items() if name in _KEYS}
+    free = {name: value for name, value in values.items() if name not in _KEYS}
+    if "n" in keyed:
+        keyed["n"] = keyed["n"] or 1
+    for key in ("prompt", "model"):
+        if key in keyed:
+            keyed[key] = keyed[key] or ""
+    keyed["meta"] = {**job.meta, **keyed.get("meta", {}), **free}
+    keyed["params"] = {**job.params, **keyed.get("params", {})}
+    return replace(job, **keyed)
+
+
+def _one_line(text: str) -> str:
+    return _ODD.sub(" ", text).strip()
