@@ -7,23 +7,19 @@ own. A line that is idle too long, or that the other side has closed, is never h
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import anyio
 import httpcore2
 import httpx2 as httpx
 
 from batchgen.errors import UsageError
+from batchgen.transport.wire import Network
 
 # Shorter than the idle limit of common servers (5 s and more): a connection that the server has just
 # closed turns a POST into one with an unknown outcome.
 REUSE_SECONDS: Final = 4.0
-
-_READ: Final = 1 << 20
-"""At most so many bytes at a time; a socket gives less. The library asks for 64 KB, and pays for each piece."""
-
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -97,7 +93,7 @@ class Lines:
         if route.proxy is None:
             origin = httpcore2.Origin(route.scheme.encode(), route.address.encode(), route.port)
             return httpcore2.AsyncHTTPConnection(
-                origin, ssl_context=self._verify, keepalive_expiry=REUSE_SECONDS, network_backend=_Network()
+                origin, ssl_context=self._verify, keepalive_expiry=REUSE_SECONDS, network_backend=Network()
             )
         try:
             proxy = httpx.Proxy(route.proxy)
@@ -112,66 +108,10 @@ class Lines:
             max_connections=1,
             max_keepalive_connections=1,
             keepalive_expiry=REUSE_SECONDS,
-            network_backend=_Network(),
+            network_backend=Network(),
         )
 
 
 def _dead(line: Line) -> bool:
     """Whether the other side has closed it; a proxy's line finds that out by itself."""
     return isinstance(line, httpcore2.AsyncHTTPConnection) and (line.has_expired() or not line.is_available())
-
-
-class _Stream(httpcore2.AsyncNetworkStream):
-    """A connection that sends the head of a request together with its body, and reads all there is."""
-
-    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
-        self._stream = stream
-        self._head: bytes | None = None
-        self._begins = True
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the library's
-        if self._begins:
-            self._begins, self._head = False, buffer
-            return
-        head, self._head = self._head or b"", None
-        await self._stream.write(head + buffer, timeout)
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - the library's
-        if self._head is not None:
-            head, self._head = self._head, None
-            await self._stream.write(head, timeout)
-        self._begins = True
-        return await self._stream.read(max(max_bytes, _READ), timeout)
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's
-    ) -> httpcore2.AsyncNetworkStream:
-        try:
-            return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
-        except BaseException:  # cancelled too: the library closes it after errors only
-            with anyio.CancelScope(shield=True):
-                await self._stream.aclose()
-            raise
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    def get_extra_info(self, info: str) -> Any:  # Any: the library's own type
-        return self._stream.get_extra_info(info)
-
-
-class _Network(httpcore2.AnyIOBackend):
-    """The library's way to the network, with our streams."""
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
-        return _Stream(await super().connect_tcp(host, port, timeout, local_address, socket_options))
