@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.ledger.records import AttemptRecord, ErrorRecord, JobRecord, OutputRecord, Status
 from batchgen.model import JobState, Json, OutputState
+from batchgen.providers.prices import written
 
 if TYPE_CHECKING:  # `status` has no use for these, and it is to start at once
     from batchgen.plan import Plan
@@ -61,9 +62,11 @@ def status_answer(status: Status) -> dict[str, Json]:
                 "limit": provider.limit,
                 "waiting_until": iso(provider.waiting_until),
                 "reason": provider.reason,
+                "cost": _money(provider.cost),
             }
             for name, provider in status.providers.items()
         },
+        "unsettled": {"requests": status.unsettled, "cost": _money(status.unsettled_cost)},
     }
 
 
@@ -78,7 +81,14 @@ def plan_answer(plan: Plan) -> dict[str, Json]:
         },
         "requests": plan.requests,
         "images": plan.images,
-        "cost": {"estimate": _money(plan.cost), "unpriced_models": list(plan.unpriced_models)},
+        "cost": {
+            "estimate": _money(plan.cost),
+            "unpriced_models": list(plan.unpriced_models),
+            "low": _money(plan.low),
+            "high": _money(plan.high),
+            "spent": _money(plan.spent),
+            "max_cost": plan.max_cost,
+        },
         "seconds": round(plan.seconds, 1),
         "warnings": list(plan.warnings),
     }
@@ -110,7 +120,7 @@ def provider_answer(profile: Profile, key_set: bool | None) -> dict[str, Json]:
             "concurrency": limits.concurrency,
         },
         "link_ttl": profile.link_ttl,
-        "prices": dict(profile.prices),
+        "prices": {model: written(price) for model, price in profile.prices.items()},
         "api_key_env": list(profile.api_key_env),
         "key_set": key_set,
     }

@@ -51,8 +51,9 @@ class Options(TypedDict, total=False):
 
     Another name is a `TypeError`. `keys` maps environment variable names to secrets. `provider` and
     `model` replace those of every job. `concurrency` is requests at once per provider, `limit` jobs
-    sent by this run, both at least 1. `download=False` leaves the images where they are, for
-    `batchgen fetch`. `stop` lets another task drain or abort the run.
+    sent by this run, both at least 1. `max_cost` is what the batch may cost over all of its runs.
+    `download=False` leaves the images where they are, for `batchgen fetch`. `stop` lets another
+    task drain or abort the run.
     """
 
     workspace: str | Path
@@ -62,6 +63,7 @@ class Options(TypedDict, total=False):
     limit: int
     id_glob: str
     on_unknown: OnUnknown
+    max_cost: float
     download: bool
     keys: Mapping[str, str]
     stop: StopSignal
@@ -120,6 +122,7 @@ def _open(manifest: str | Path, options: Options) -> tuple[Manifest, RunOptions]
         limit=options.get("limit"),
         id_glob=options.get("id_glob"),
         on_unknown=options.get("on_unknown"),
+        max_cost=options.get("max_cost"),
         download=options.get("download", True),
         keys=options.get("keys", {}),
         stop=options.get("stop") or StopSignal(),

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from batchgen.budget import Budget
 from batchgen.engines.local import LocalEngine
 from batchgen.images.addresses import AddressGuard
 from batchgen.lanes.context import Context, Scope
@@ -28,13 +29,14 @@ from batchgen.worker import Worker, WorkerSettings
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
-    """Who watches a run, who stops it, its clock, which jobs it may start, and how its files are named."""
+    """Who watches a run, who stops it, its clock, which jobs it may start, how files are named, what it may cost."""
 
     sink: Sink
     stop: StopSignal
     now: Callable[[], float]
     scope: Scope = dataclasses.field(default_factory=Scope)
     rules: OutputRules = dataclasses.field(default_factory=OutputRules)
+    budget: Budget = dataclasses.field(default_factory=lambda: Budget(None))
 
 
 @asynccontextmanager
@@ -74,6 +76,7 @@ async def assembled(
             jitter=random.random,
             rules=around.rules,
             keys=keys,
+            budget=around.budget,
             simulated=frozenset(name for name, profile in profiles.items() if profile.base_url == SIMULATED),
         )
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchgen.assembly import Around, assembled
+from batchgen.budget import prepare
 from batchgen.errors import UsageError, WorkspaceError
 from batchgen.images.fetch import clean_leftovers
 from batchgen.images.references import stored
@@ -24,6 +25,7 @@ from batchgen.ledger.store import Ledger
 from batchgen.manifest.load import Manifest
 from batchgen.model import JobState, OnUnknown, OutputRules, OutputState, Settings
 from batchgen.providers.keys import keys_of, missing_key, needs_key
+from batchgen.providers.prices import currency
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.providers.stored import dump_profiles, load_profiles
 from batchgen.runner import Runner
@@ -44,6 +46,7 @@ class RunOptions:
     begins: float | None = None
     ends: float | None = None
     on_unknown: OnUnknown | None = None
+    max_cost: float | None = None
     download: bool = True
     keys: Mapping[str, str] = field(default_factory=dict)
     sink: Sink = field(default_factory=NullSink)
@@ -78,6 +81,7 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
         await ledger.sync(stored(manifest.entries(), options.workspace))
         profiles = manifest.profiles
         keys = await _keys(ledger, profiles, options.keys)
+        budget = await prepare(ledger, profiles, settings)
         await ledger.note("manifest", manifest.path.name)
         await ledger.note("profiles", dump_profiles(profiles))
         await ledger.note("settings", json.dumps(dataclasses.asdict(settings)))
@@ -87,7 +91,12 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
             limit=options.limit, id_glob=options.id_glob, begins=options.begins, ends=options.ends
         )
         around = Around(
-            sink=options.sink, stop=options.stop, now=options.now, scope=scope, rules=manifest.output
+            sink=options.sink,
+            stop=options.stop,
+            now=options.now,
+            scope=scope,
+            rules=manifest.output,
+            budget=budget,
         )
         async with assembled(
             ledger, options.workspace, profiles, settings, keys=keys, around=around
@@ -156,6 +165,7 @@ def _report(context: Context, code: int, reason: str | None, status: Status, sec
         run_seconds=seconds,
         requests=context.requests,
         images=context.images,
+        cost=currency(context.budget.paid),
     )
     context.sink.finished(report)
     return report
@@ -189,6 +199,7 @@ def _settings(settings: Settings, options: RunOptions) -> Settings:
         settings,
         concurrency=options.concurrency or settings.concurrency,
         on_unknown=options.on_unknown or settings.on_unknown,
+        max_cost=settings.max_cost if options.max_cost is None else options.max_cost,
     )
 
 
@@ -206,6 +217,7 @@ def _describe(options: RunOptions) -> str:
         "limit": options.limit,
         "id": options.id_glob,
         "on_unknown": options.on_unknown,
+        "max_cost": options.max_cost,
         "download": options.download,
     }
     return json.dumps({key: value for key, value in chosen.items() if value is not None})

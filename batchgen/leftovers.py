@@ -19,7 +19,9 @@ from batchgen.images.spool import forget_answers, noted_answer
 from batchgen.lanes.context import Context
 from batchgen.ledger.records import OpenAttempt
 from batchgen.model import JobState, OnUnknown, Outcome
-from batchgen.reparse import Rereading, price, reread
+from batchgen.providers.costs import asked, charge
+from batchgen.providers.prices import currency, exact
+from batchgen.reparse import Rereading, reread
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +68,13 @@ async def _whole(context: Context, attempt: OpenAttempt, generated: Generated) -
     have = len(record.outputs) if record else 0
     profile = context.profiles.get(attempt.provider)
     rule = profile.rule(attempt.job.model) if profile else None
-    return len(generated.images) >= min(max(1, attempt.job.n - have), rule.max_images if rule else 1)
+    return len(generated.images) >= asked(rule, attempt.job.n - have)
 
 
 async def _adopt(context: Context, attempt: OpenAttempt, generated: Generated) -> None:
     profile = context.profiles.get(attempt.provider)
-    cost = price(generated, profile, attempt.job.model)
+    most = exact(attempt.reserved)
+    cost = currency(charge(profile, attempt.job, len(generated.images), generated.usage, most))
     state = await context.ledger.generated(attempt.attempt_id, generated, context.now(), cost)
     log.info("%s: %d images of an interrupted attempt were recovered", attempt.job.id, len(generated.images))
     context.images += len(generated.images)

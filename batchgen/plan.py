@@ -14,7 +14,9 @@ from math import ceil, inf
 from batchgen.ledger.records import Change, Difference, Standing
 from batchgen.limiter import stated
 from batchgen.model import Job
+from batchgen.providers.costs import asked, no_price, quote
 from batchgen.providers.keys import missing_key, needs_key, partly_set, without_key
+from batchgen.providers.prices import currency, money_text
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.simulator.settings import parse_settings
 
@@ -28,36 +30,68 @@ SHORT_LINK_LIFE = 3600.0
 """Links that live shorter than this (seconds) are worth a warning."""
 
 
+@dataclass(slots=True)
+class Share:
+    """What one model of one provider is to do; amounts in millionths. `priced` False: they don't count it."""
+
+    provider: str
+    model: str
+    jobs: int = 0
+    requests: int = 0
+    images: int = 0
+    cost: int = 0
+    low: int = 0
+    high: int = 0
+    priced: bool = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What `run` would do. `cost` in the price list's currency, `seconds` an estimate.
+    """What `run` would do. Amounts are in the price list's currency, `seconds` is an estimate.
 
-    `providers` are all those that the jobs to be sent may go to.
+    `cost` is for what is missing, by the image; `low` and `high` are the least and the most, where
+    size, quality or tokens decide, or where answers bring more than was asked for. `spent` is what this
+    workspace has cost, or may have. `providers` are all those that the jobs to be sent may go to;
+    `shares` says what goes where first. `unpriced` are the lines for what no `max_cost` can cover.
     """
 
     jobs: Difference
     requests: int
     images: int
     cost: float
+    low: float
+    high: float
     unpriced_models: tuple[str, ...]
     seconds: float
     warnings: tuple[str, ...]
     providers: tuple[str, ...]
+    shares: tuple[Share, ...] = ()
+    spent: float = 0.0
+    max_cost: float | None = None
+    learned: bool = False
+    """the time is that of earlier requests"""
+    unpriced: tuple[str, ...] = ()
 
 
 class Planner:
     """Takes the manifest's jobs one after the other, so that a large batch needs no list."""
 
-    def __init__(self, profiles: Mapping[str, Profile], concurrency: int | None = None) -> None:
-        """`profiles` may still grow while jobs are added; `concurrency` is the run's own limit."""
+    def __init__(
+        self, profiles: Mapping[str, Profile], concurrency: int | None = None, max_cost: float | None = None
+    ) -> None:
+        """`profiles` may still grow while jobs are added; the others are the run's own limits."""
         self._profiles = profiles
         self._concurrency = concurrency
+        self._max_cost = max_cost
+        self._spent = 0.0
+        self._learned: Mapping[str, float] = {}
+        self._shares: dict[tuple[str, str], Share] = {}
         self._changes = Counter[Change]()
         self._returning = 0
         self._requests = Counter[str]()
         self._images = Counter[str]()
-        self._cost = 0.0
-        self._unpriced: set[str] = set()
+        self._judged: set[tuple[str, str]] = set()
+        self._unpriced: list[str] = []
         self._warnings = Counter[str]()
         self._providers: dict[str, None] = {}
         self._general: list[str] = []
@@ -65,6 +99,15 @@ class Planner:
     def warn(self, text: str) -> None:
         """Say something about the whole batch."""
         self._general.append(text)
+
+    def earlier(self, spent: float, seconds: Mapping[str, float]) -> None:
+        """What earlier runs tell: what they cost, and how long a request took by provider."""
+        self._spent = spent
+        self._learned = seconds
+
+    def unpriced(self, lines: Iterable[str]) -> None:
+        """Say what was sent earlier and has no price."""
+        self._unpriced += lines
 
     def add(self, standing: Standing) -> None:
         """Count one job of the manifest."""
@@ -78,6 +121,7 @@ class Planner:
     def finish(self, listed: int, key_variables: Collection[str]) -> Plan:
         """The plan. The manifest had `listed` jobs when it was last run; `key_variables` are set now."""
         known = self._changes[Change.CHANGED] + self._changes[Change.UNCHANGED]
+        shares = tuple(self._shares.values())
         return Plan(
             jobs=Difference(
                 new=self._changes[Change.NEW],
@@ -87,30 +131,49 @@ class Planner:
             ),
             requests=self._requests.total(),
             images=self._images.total(),
-            cost=self._cost,
-            unpriced_models=tuple(sorted(self._unpriced)),
+            cost=currency(sum(share.cost for share in shares)),
+            low=currency(sum(share.low for share in shares)),
+            high=currency(sum(share.high for share in shares)),
+            unpriced_models=tuple(sorted({share.model for share in shares if not share.priced})),
             seconds=self._seconds(key_variables),
             warnings=(
                 *self._general,
                 *self._job_warnings(),
                 *self._link_warnings(),
+                *self._budget_warnings(),
                 *missing_keys(self._profiles, self._providers, key_variables),
                 *filter(None, (partly_set(self._profiles[name], key_variables) for name in self._providers)),
             ),
             providers=tuple(self._providers),
+            shares=shares,
+            spent=self._spent,
+            max_cost=self._max_cost,
+            learned=not self._requests.keys().isdisjoint(self._learned),
+            unpriced=tuple(dict.fromkeys(self._unpriced)) if self._max_cost is not None else (),
         )
 
     def _send(self, job: Job, missing: int) -> None:
         name = job.provider[0]
         profile = self._profiles[name]
         rule = profile.rule(job.model)
-        self._requests[name] += ceil(missing / (rule.max_images if rule else 1))
+        requests = ceil(missing / asked(rule, missing))
+        self._requests[name] += requests
         self._images[name] += missing
-        price = profile.prices.get(job.model)
-        if price is None:
-            self._unpriced.add(job.model)
+        share = self._shares.setdefault((name, job.model), Share(name, job.model))
+        share.jobs += 1
+        share.requests += requests
+        share.images += missing
+        offer = quote(profile, job)
+        if offer is None:
+            share.priced = False
         else:
-            self._cost += price * missing
+            share.low += offer.low * missing
+            share.cost += offer.high * missing
+            share.high += offer.high * max(missing, requests * (rule.brings if rule else 1)) + offer.sent * requests
+        for place in ((one, job.model) for one in job.provider):
+            if place not in self._judged:
+                self._judged.add(place)
+                self._unpriced += filter(None, [no_price(self._profiles[place[0]], job.model)])
 
     def _seconds(self, variables: Collection[str]) -> float:
         """Providers work side by side, so the slowest decides; all share the run's own concurrency."""
@@ -118,7 +181,7 @@ class Planner:
         work = 0.0
         for name, requests in self._requests.items():
             profile = self._profiles[name]
-            latency = typical_latency(profile)
+            latency = self._learned.get(name) or typical_latency(profile)
             work += requests * latency
             longest = max(longest, latency, requests / self._pace(profile, requests, latency, variables))
         return max(longest, work / self._concurrency) if self._concurrency else longest
@@ -136,6 +199,12 @@ class Planner:
     def _job_warnings(self) -> Iterable[str]:
         for text, count in self._warnings.most_common():
             yield f"{text} ({count} jobs)" if count > 1 else text
+
+    def _budget_warnings(self) -> Iterable[str]:
+        high = currency(sum(share.high for share in self._shares.values()))
+        if self._max_cost is not None and high and self._spent + high > self._max_cost:
+            left = money_text(max(0.0, self._max_cost - self._spent))
+            yield f"max_cost leaves {left} and this may cost {money_text(high)}: the run may stop early (exit code 3)"
 
     def _link_warnings(self) -> Iterable[str]:
         for name in self._requests:

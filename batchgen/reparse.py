@@ -16,6 +16,8 @@ from batchgen.events import Generated, RemoteImage
 from batchgen.ledger.records import Filter, SavedReply
 from batchgen.ledger.store import Ledger
 from batchgen.model import Endpoint, JobState, Outcome
+from batchgen.providers.costs import charge
+from batchgen.providers.prices import currency, exact
 from batchgen.providers.profile import Profile
 from batchgen.providers.stored import load_profiles
 
@@ -94,13 +96,8 @@ async def reparse(workspace: Path, chosen: Filter, *, now: Callable[[], float]) 
             found = reread(reply, profile).generated
             if found is None:
                 continue
-            cost = price(found, profile, reply.job.model)
+            most = exact(reply.reserved)
+            cost = currency(charge(profile, reply.job, len(found.images), found.usage, most))
             if await ledger.generated(reply.attempt_id, found, now(), cost) is JobState.GENERATED:
                 recovered.add(reply.key)
     return Reparsed(read, len(recovered))
-
-
-def price(generated: Generated, profile: Profile | None, model: str) -> float | None:
-    """What the images cost by the profile's price list; None when it does not say."""
-    each = profile.prices.get(model) if profile else None
-    return None if each is None else each * len(generated.images)

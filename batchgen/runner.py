@@ -6,6 +6,7 @@ One runner writes to the ledger. It never touches the network itself and prints 
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 import anyio
 
@@ -44,6 +45,7 @@ class Runner:
         """Run to the end. Returns why it stopped early, in plain words, or None."""
         submits = self._submitting
         found = await settle_leftovers(self._context, self._simulated) if submits else {}
+        self._context.budget.begin(await self._context.ledger.status(), chain.from_iterable(found.values()))
         with self._scope:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._report)
@@ -58,9 +60,8 @@ class Runner:
             if submits:
                 await settle_leftovers(self._context, self._simulated)
             await self._note_traffic()
-        return self._context.stop.reason or "; ".join(
-            reason for lane in self._lanes.values() if (reason := lane.gave_up)
-        ) or None
+        reasons = (self._context.budget.reached, *(lane.gave_up for lane in self._lanes.values()))
+        return self._context.stop.reason or "; ".join(filter(None, reasons)) or None
 
     async def _submit(self, found: dict[str, list[OpenAttempt]]) -> None:
         paces = await self._context.ledger.paces()

@@ -18,7 +18,7 @@ from batchgen.model import JobState
 class Report:
     """How a run ended. `reason` says in plain words why it stopped early, else None.
 
-    `run_seconds`, `requests` and `images` are those of this run; `status` is the whole batch.
+    `run_seconds`, `requests`, `images` and `cost` are those of this run; `status` is the whole batch.
     """
 
     exit_code: int
@@ -27,6 +27,7 @@ class Report:
     run_seconds: float
     requests: int
     images: int
+    cost: float = 0.0
 
 
 class Sink(Protocol):

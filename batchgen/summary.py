@@ -15,6 +15,7 @@ from typing import TypeVar
 from batchgen.ledger.records import JobRecord, OutputRecord, Status
 from batchgen.model import JobState, OutputState
 from batchgen.progress import duration, until_text
+from batchgen.providers.prices import money_text
 from batchgen.sinks import Report
 from batchgen.stop import INTERRUPTED
 
@@ -196,7 +197,7 @@ def closing(name: str, report: Report, unfinished: Unfinished, commands: Command
 
 def _totals(report: Report, commands: Commands) -> Iterator[str]:
     yield f"images   {commands.workspace}/images"
-    yield f"cost     {cost_words(report.status, ', for the whole batch')}"
+    yield f"cost     {cost_words(report.status, f', for the whole batch; {money_text(report.cost)} in this run')}"
     requests = counted(report.requests, "request")
     images = counted(report.images, "image")
     yield f"time     {duration(report.run_seconds)} in this run: {requests}, {images}"
@@ -204,9 +205,13 @@ def _totals(report: Report, commands: Commands) -> Iterator[str]:
 
 def cost_words(status: Status, scope: str = "") -> str:
     """What the batch cost by the price list, or that nobody knows."""
+    perhaps = ""
+    if status.unsettled_cost:
+        requests = counted(status.unsettled, "request")
+        perhaps = f"; up to {money_text(status.unsettled_cost)} more for {requests} that may have been billed"
     if not status.cost and any(status.outputs.values()):
-        return "unknown: no price given"
-    return f"{status.cost:.2f} by the price list{scope}"
+        return f"unknown: no price given{perhaps}"
+    return f"{money_text(status.cost)} by the price list{scope}{perhaps}"
 
 
 def link_warning(status: Status, commands: Commands) -> str | None:

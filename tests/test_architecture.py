@@ -54,6 +54,7 @@ RINGS = {
     "reparse": 3,
     "assembly": 3,
     "batch": 3,
+    "budget": 3,
     "progress": 4,
     "plan": 4,
     "summary": 4,

@@ -155,7 +155,7 @@ def test_the_provider_of_ones_own_is_one(cli: Cli) -> None:
         "mine.yaml", f"provider: mine\n{YAML['providers:']}jobs: [{{prompt: a cat, model: gpt-4o-image}}]\n"
     )
     plan = cli.json("plan", "mine.yaml")
-    assert plan["cost"] == {"estimate": 0.02, "unpriced_models": []}
+    assert (plan["cost"]["estimate"], plan["cost"]["unpriced_models"]) == (0.02, [])
     assert "MY_KEY" in plan["warnings"][0]
     assert cli.json("providers", "mine.yaml")["mine"]["limits"]["concurrency"] == 16
 
@@ -233,3 +233,10 @@ def test_the_table_of_providers_lists_each_profile_with_its_endpoint() -> None:
     for name, endpoint in rows.items():
         assert endpoint.startswith(BUILTIN[name].endpoint.value)
         assert ("streamed" in endpoint) == (BUILTIN[name].stream and name != "simulator")
+
+
+def test_the_prices_shown_are_taken_and_leave_nothing_unpriced(cli: Cli) -> None:
+    job = "jobs: [{prompt: a cat, model: my-model, quality: high, ratio: '3:2'}]"
+    cli.write("priced.yaml", f"provider: openai\n{YAML['# prices in full']}{job}\n".replace("my-model", "gpt-image-1"))
+    cost = cli.json("plan", "priced.yaml")["cost"]
+    assert (cost["estimate"], cost["max_cost"], cost["unpriced_models"]) == (0.25, 25, [])

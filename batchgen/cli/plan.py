@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from batchgen.answers import plan_answer
-from batchgen.cli.planning import make_plan, plan_text
+from batchgen.cli.planning import Limits, make_plan, max_cost_option, plan_text
 from batchgen.cli.workspaces import workspace_of, workspace_option
 from batchgen.manifest.load import open_manifest
 
@@ -20,6 +20,7 @@ from batchgen.manifest.load import open_manifest
 @click.option("--provider", metavar="NAME", help="Send every job to this provider.")
 @click.option("--model", metavar="NAME", help="Use this model for every job.")
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Requests at once.")
+@max_cost_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(
     manifest: Path,
@@ -27,6 +28,7 @@ def command(
     provider: str | None,
     model: str | None,
     concurrency: int | None,
+    max_cost: float | None,
     as_json: bool,
 ) -> None:
     """Say what `run` would do with MANIFEST: new, changed, unchanged and removed jobs, cost and time.
@@ -34,5 +36,6 @@ def command(
     Every mistake in the manifest is named, one a line (exit code 2). Nothing is sent.
     """
     opened = open_manifest(manifest, provider=provider, model=model)
-    plan = asyncio.run(make_plan(opened, workspace_of(manifest, folder), concurrency))
-    click.echo(json.dumps(plan_answer(plan), ensure_ascii=False) if as_json else plan_text(plan))
+    limits = Limits(concurrency, max_cost)
+    plan = asyncio.run(make_plan(opened, workspace_of(manifest, folder), limits))
+    click.echo(json.dumps(plan_answer(plan), ensure_ascii=False) if as_json else plan_text(plan, table=True))

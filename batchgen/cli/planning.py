@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
+from batchgen.budget import no_late_price
+from batchgen.errors import UsageError
 from batchgen.ledger.connection import LEDGER
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Change, Standing
 from batchgen.manifest.load import Manifest
-from batchgen.plan import Plan, Planner
+from batchgen.plan import Plan, Planner, Share
 from batchgen.progress import duration
+from batchgen.providers.prices import currency, millionths, money_text
 from batchgen.providers.profile import Profile
-from batchgen.summary import counted
+from batchgen.summary import Commands, counted, link_warning
 
 
 def set_keys(profiles: Iterable[Profile]) -> Mapping[str, str]:
@@ -23,29 +29,75 @@ def set_keys(profiles: Iterable[Profile]) -> Mapping[str, str]:
     return {name: value for name in sorted(names) if (value := os.environ.get(name))}
 
 
-async def make_plan(manifest: Manifest, workspace: Path, concurrency: int | None) -> Plan:
-    """Read the whole manifest and the ledger, if there is one. Raises `ManifestError`, `WorkspaceError`."""
-    planner = Planner(manifest.profiles, concurrency or manifest.settings.concurrency)
+def _amount(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    try:
+        return None if value is None else currency(millionths(value))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no amount of money such as 5 or 2.50") from None
+
+
+max_cost_option = click.option(
+    "--max-cost",
+    callback=_amount,
+    metavar="AMOUNT",
+    help="Never let the batch cost more, over all of its runs; what may be billed counts.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The run's own limits, from the command line; None leaves the manifest's."""
+
+    concurrency: int | None = None
+    max_cost: float | None = None
+
+
+async def make_plan(manifest: Manifest, workspace: Path, limits: Limits) -> Plan:
+    """Read the whole manifest and the ledger, if there is one.
+
+    Raises `ManifestError`, `WorkspaceError`, and `UsageError` for a budget that can't be kept because
+    something has no price.
+    """
+    settings = manifest.settings
+    max_cost = settings.max_cost if limits.max_cost is None else limits.max_cost
+    planner = Planner(manifest.profiles, limits.concurrency or settings.concurrency, max_cost)
     listed = 0
     if (workspace / LEDGER).exists():
         async with Reader.open(workspace) as reader:
-            listed = sum((await reader.status(time.time())).jobs.values())
-            made_by = await reader.note("manifest")
-            if made_by is not None and made_by != manifest.path.name:
-                planner.warn(
-                    f"{workspace} was made by {made_by}: its jobs that {manifest.path.name} does not list are "
-                    "set aside; --workspace DIR keeps two manifests apart"
-                )
+            listed = await _earlier(reader, planner, manifest, workspace)
             async for standing in reader.standings(manifest.entries()):
                 planner.add(standing)
+            if max_cost is not None:
+                lines = [no_late_price(manifest.profiles, late) async for late in reader.unpriced()]
+                planner.unpriced(filter(None, lines))
     else:
         for entry in manifest.entries():
             planner.add(Standing(entry=entry, change=Change.NEW, state=None, missing=entry.job.n))
-    return planner.finish(listed, set_keys(manifest.profiles.values()))
+    plan = planner.finish(listed, set_keys(manifest.profiles.values()))
+    if plan.unpriced:
+        raise UsageError("\n".join(plan.unpriced))
+    return plan
 
 
-def plan_text(plan: Plan) -> str:
-    """The plan for people, a few lines."""
+async def _earlier(reader: Reader, planner: Planner, manifest: Manifest, workspace: Path) -> int:
+    """Tell the planner what earlier runs left; returns how many jobs the manifest listed then."""
+    status = await reader.status(time.time())
+    learned = {name: await reader.typical_seconds(name) for name in status.providers}
+    seconds = {name: value for name, value in learned.items() if value is not None}
+    planner.earlier(status.cost + status.unsettled_cost, seconds)
+    made_by = await reader.note("manifest")
+    if made_by is not None and made_by != manifest.path.name:
+        planner.warn(
+            f"{workspace} was made by {made_by}: its jobs that {manifest.path.name} does not list are "
+            "set aside; --workspace DIR keeps two manifests apart"
+        )
+    if links := link_warning(status, Commands(str(workspace))):
+        planner.warn(links)
+    return sum(status.jobs.values())
+
+
+def plan_text(plan: Plan, *, table: bool = False) -> str:
+    """The plan for people, a few lines; `table`: also what goes to which provider and model."""
     jobs = plan.jobs
     lines = [
         f"jobs      {jobs.new} new, {jobs.changed} changed, {jobs.unchanged} unchanged, "
@@ -54,12 +106,42 @@ def plan_text(plan: Plan) -> str:
     ]
     if plan.requests:
         lines.append(f"cost      {_cost_text(plan)}")
-        lines.append(f"time      {duration(plan.seconds)}, an estimate")
+        lines.append(f"time      {duration(plan.seconds)}, {_basis(plan)}")
+    if plan.max_cost is not None:
+        lines.append(f"budget    {money_text(plan.max_cost)} for the whole batch, {money_text(plan.spent)} of it spent")
     lines += [f"warning   {warning}" for warning in plan.warnings]
+    if table and plan.shares:
+        lines += ["", *_table(plan.shares)]
     return "\n".join(lines)
 
 
 def _cost_text(plan: Plan) -> str:
-    known = f"about {plan.cost:.2f} by the price list" if plan.cost or not plan.unpriced_models else ""
+    known = ""
+    if plan.cost or not plan.unpriced_models:
+        known = f"about {money_text(plan.cost)} by the price list"
+        if plan.low < plan.high:
+            known += f", from {money_text(plan.low)} to {money_text(plan.high)}"
     unknown = f"no price known for {', '.join(plan.unpriced_models)}" if plan.unpriced_models else ""
     return "; ".join(filter(None, (known, unknown)))
+
+
+def _basis(plan: Plan) -> str:
+    return "as fast as the latest requests here" if plan.learned else "an estimate"
+
+
+def _table(shares: Iterable[Share]) -> Iterator[str]:
+    rows = [("provider", "model", "jobs", "requests", "images", "cost")]
+    for share in shares:
+        cost = span_text(share.low, share.high) if share.priced else "no price"
+        rows.append((share.provider, share.model, str(share.jobs), str(share.requests), str(share.images), cost))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        words = (f"{cell:<{width}}" for cell, width in zip(row[:2], widths, strict=False))
+        numbers = (f"{cell:>{width}}" for cell, width in zip(row[2:], widths[2:], strict=True))
+        yield "  ".join((*words, *numbers))
+
+
+def span_text(low: int, high: int) -> str:
+    """`0.30`, or `0.30 to 0.60`, from millionths."""
+    least, most = money_text(currency(low)), money_text(currency(high))
+    return least if least == most else f"{least} to {most}"

@@ -62,7 +62,7 @@ def _text(profile: Profile) -> str:
     lines += [
         f"  model    {rule.pattern}: {', '.join(rule.ratios) or 'any ratio'}" for rule in profile.models
     ]
-    lines += [f"  price    {model}: {price:g} an image" for model, price in profile.prices.items()]
+    lines += [f"  price    {model}: {price.words()}" for model, price in profile.prices.items()]
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ import click
 
 from batchgen.batch import RunOptions, run_batch
 from batchgen.cli.durations import clock
-from batchgen.cli.planning import make_plan, plan_text, set_keys
+from batchgen.cli.planning import Limits, make_plan, max_cost_option, plan_text, set_keys
 from batchgen.cli.watching import interruptible, run_logged, summarise, watcher
 from batchgen.cli.workspaces import workspace_of, workspace_option
 from batchgen.errors import UsageError
@@ -29,7 +29,7 @@ from batchgen.sinks import Report, Sink
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-LATER = ("--max-cost", "--workers", "--rehearse")
+LATER = ("--workers", "--rehearse")
 """Options that this version does not have: refused, because to ignore one could cost money."""
 
 
@@ -45,6 +45,7 @@ class _Options(TypedDict):
     start_at: TimeOfDay | None
     stop_at: TimeOfDay | None
     on_unknown: str | None
+    max_cost: float | None
     no_download: bool
     quiet: bool
 
@@ -83,6 +84,7 @@ def _refuse_later(command: Command) -> Command:
     type=click.Choice([choice.value for choice in OnUnknown]),
     help="A request was cut and may have been billed: hold the job, or resend it and perhaps pay twice.",
 )
+@max_cost_option
 @click.option("--no-download", is_flag=True, help="Leave the images at the provider; `fetch` gets them.")
 @click.option(
     "--engine",
@@ -104,10 +106,8 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     the workspace can't be used; 130 interrupted.
     """
     opened = open_manifest(manifest, provider=options["provider"], model=options["model"])
-    if opened.settings.max_cost is not None:
-        raise UsageError("settings.max_cost is not in this version of batchgen: nothing would keep to it")
     workspace = workspace_of(manifest, options["folder"])
-    plan = asyncio.run(_plan(opened, workspace, options["concurrency"]))
+    plan = asyncio.run(_plan(opened, workspace, Limits(options["concurrency"], options["max_cost"])))
     keys = set_keys(opened.profiles.values())
     if missing := missing_keys(opened.profiles, plan.providers, keys):
         raise UsageError("\n".join(missing))
@@ -126,12 +126,12 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     ctx.exit(run_logged(workspace, tuple(keys.values()), work).exit_code)
 
 
-async def _plan(opened: Manifest, workspace: Path, concurrency: int | None) -> Plan:
+async def _plan(opened: Manifest, workspace: Path, limits: Limits) -> Plan:
     if (workspace / LEDGER).exists():
         # Whoever only reads can't bring an older ledger up to date, and the plan only reads.
         async with Ledger.open(workspace, now=time.time):
             pass
-    return await make_plan(opened, workspace, concurrency)
+    return await make_plan(opened, workspace, limits)
 
 
 def _run_options(options: _Options, workspace: Path, keys: Mapping[str, str], watch: Sink) -> RunOptions:
@@ -145,6 +145,7 @@ def _run_options(options: _Options, workspace: Path, keys: Mapping[str, str], wa
         begins=open_hours.begins.timestamp() if open_hours.begins else None,
         ends=open_hours.ends.timestamp() if open_hours.ends else None,
         on_unknown=OnUnknown(on_unknown) if on_unknown else None,
+        max_cost=options["max_cost"],
         download=not options["no_download"],
         keys=keys,
         sink=watch,
@@ -158,7 +159,8 @@ def _again(manifest: Path, options: _Options) -> str:
         ("--workspace", options["folder"]),
         ("--provider", options["provider"]),
         ("--model", options["model"]),
+        ("--max-cost", options["max_cost"]),
     ):
-        if value:
+        if value is not None:
             words += [name, str(value)]
     return shlex.join(words)

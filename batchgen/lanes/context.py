@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batchgen.budget import Budget
 from batchgen.engines.base import Engine
 from batchgen.errors import WorkspaceError
 from batchgen.ledger.store import Ledger
@@ -54,6 +55,7 @@ class Context:
     """The names of the key variables that requests to each provider share."""
     rules: OutputRules = field(default_factory=OutputRules)
     simulated: frozenset[str] = frozenset()
+    budget: Budget = field(default_factory=lambda: Budget(None))
     started: set[int] = field(default_factory=set)
     """Keys of the jobs that this run has sent."""
     requests: int = 0

@@ -23,6 +23,8 @@ from batchgen.ledger.records import OpenAttempt, Paces, PendingJob
 from batchgen.ledger.rows import signature
 from batchgen.limiter import Pass
 from batchgen.model import Job, JobState, Recovery, Submission
+from batchgen.providers.costs import asked, charge, perhaps_billed, worst
+from batchgen.providers.prices import currency, exact
 from batchgen.retry import Action, History, decide
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class _Attempt:
     """An attempt under way, as the lane remembers it between two events."""
 
     id: int
+    """0 until it is in the ledger"""
     job: Job
     tries: int
     task_id: str | None = None
@@ -42,6 +45,11 @@ class _Attempt:
     """what it went with; None for an attempt of an earlier run"""
     before: PendingJob | None = None
     """the job as it was claimed; None for an attempt of an earlier run"""
+    most: int | None = None
+    """what was set aside for it, in millionths; None: no price is known"""
+    cost: int | None = None
+    perhaps: bool = True
+    """nobody told yet whether it is billed"""
 
     def repeats(self, error: JobError) -> int:
         """How often in a row this same error came before."""
@@ -89,17 +97,22 @@ class SubmitLane:
     async def run(self, found: list[OpenAttempt]) -> None:
         """Re-attach to the attempts `found` open at the start, and send what is pending."""
         async with anyio.create_task_group() as group:
-            for attempt in found:
+            for left in found:
                 self._busy += 1
-                group.start_soon(self._reattach, attempt)
+                group.start_soon(self._reattach, left)
             await self._hours()
             while (pending := await self._next()) is not None:
-                ask = self._ask(pending)
+                ask = asked(self._profile.rule(pending.job.model), pending.job.n - pending.have)
+                most = worst(self._profile, pending.job, ask)
+                if not await self._context.budget.take(most, self.keys.bell, self._closed):
+                    break
                 place = await self.keys.enter(pending.job.model, ask, self._closed, pending.unanswered_env)
                 if place is None:
+                    self._context.budget.settle(most, 0)
                     break
                 self._busy += 1
-                group.start_soon(self._attempt, pending, ask, place)
+                attempt = _Attempt(0, pending.job, pending.tries, place=place, before=pending, most=most)
+                group.start_soon(self._attempt, attempt, pending, place, ask)
 
     async def note_paces(self) -> None:
         """Put what the traffic taught into the ledger, for the next run: a told wait holds for that one too."""
@@ -118,10 +131,6 @@ class SubmitLane:
 
     def _closed(self) -> bool:
         return self._context.stop.draining or self.gave_up is not None
-
-    def _ask(self, pending: PendingJob) -> int:
-        rule = self._profile.rule(pending.job.model)
-        return min(max(1, pending.job.n - pending.have), rule.max_images if rule else 1)
 
     async def _next(self) -> PendingJob | None:
         """The next job to send, waiting for one that is due later; None when this lane is finished."""
@@ -163,38 +172,46 @@ class SubmitLane:
             self._claimed.add(pending.key)
             self._buffer.append(pending)
 
-    async def _attempt(self, pending: PendingJob, ask: int, place: Pass) -> None:
+    async def _attempt(self, attempt: _Attempt, pending: PendingJob, place: Pass, ask: int) -> None:
         context, job = self._context, pending.job
         # Asking again for what nobody answered uses the same key, so that gateways which honour it can.
         key = pending.unanswered_key or uuid.uuid4().hex
         try:
             with context.guarded():
                 now = context.now()
-                attempt_id = await context.ledger.begin_attempt(
-                    pending.key, self._provider, at=now, idempotency_key=key, key_env=place.key
+                attempt.id = await context.ledger.begin_attempt(
+                    pending.key,
+                    self._provider,
+                    at=now,
+                    idempotency_key=key,
+                    key_env=place.key,
+                    reserved=currency(attempt.most),
                 )
                 self._claimed.discard(pending.key)
                 context.requests += 1
                 context.sink.moved(job.id, JobState.PENDING, JobState.RUNNING)
                 work = Submission(
-                    attempt_id=attempt_id,
+                    attempt_id=attempt.id,
                     job=job,
                     provider=self._provider,
                     ask=ask,
                     idempotency_key=key,
                     key=place.key,
                 )
-                await self._follow(work, _Attempt(attempt_id, job, pending.tries, place=place, before=pending))
+                await self._follow(work, attempt)
         finally:
+            context.budget.settle(attempt.most, attempt.cost, perhaps=attempt.perhaps)
             self._busy -= 1
             place.leave()
 
     async def _reattach(self, found: OpenAttempt) -> None:
-        attempt = _Attempt(found.attempt_id, found.job, found.tries, found.task_id)
+        most = exact(found.reserved)
+        attempt = _Attempt(found.attempt_id, found.job, found.tries, found.task_id, most=most)
         try:
             with self._context.guarded():
                 await self._follow(self._recovery(attempt), attempt)
         finally:
+            self._context.budget.settle(most, attempt.cost, perhaps=attempt.perhaps)
             self._busy -= 1
             self.keys.bell.ring()
 
@@ -236,9 +253,9 @@ class SubmitLane:
         context = self._context
         if attempt.place is not None:
             attempt.place.served(context.now(), timed=isinstance(work, Submission))
-        price = self._profile.prices.get(attempt.job.model)
-        cost = None if price is None else price * len(event.images)
-        state = await context.ledger.generated(attempt.id, event, at=context.now(), cost=cost)
+        cost = charge(self._profile, attempt.job, len(event.images), event.usage, attempt.most)
+        state = await context.ledger.generated(attempt.id, event, at=context.now(), cost=currency(cost))
+        attempt.cost, attempt.perhaps = cost, False
         context.images += len(event.images)
         context.sink.moved(attempt.job.id, JobState.RUNNING, state)
         self._delivered()
@@ -277,6 +294,7 @@ class SubmitLane:
             not_before=verdict.at,
             counted=verdict.counted,
         )
+        attempt.perhaps = perhaps_billed(verdict.outcome, error)
         context.sink.moved(attempt.job.id, JobState.RUNNING, verdict.state)
         return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import groupby
@@ -30,8 +30,9 @@ from batchgen.ledger.records import (
     SavedReply,
     Standing,
     Status,
+    Unpriced,
 )
-from batchgen.ledger.rows import Params, dump, filter_params, job_record, saved_reply
+from batchgen.ledger.rows import Params, dump, filter_params, job_record, saved_reply, texts, unpriced
 from batchgen.ledger.statements import SQL
 from batchgen.model import Entry, JobState, OutputState
 
@@ -39,6 +40,8 @@ PAGE = 500
 """Jobs that are held at a time."""
 
 _DAY = 86400.0
+_SAMPLE, _ENOUGH = 200, 5
+"""So many requests tell how long one takes; fewer than the second say nothing."""
 T = TypeVar("T")
 
 
@@ -134,6 +137,22 @@ class Reader:
         async for row in self._pages("page_of_replies", filter_params(filter), "attempt_id"):
             yield saved_reply(row)
 
+    async def unpriced(self) -> AsyncIterator[Unpriced]:
+        """Attempts that were paid, or may have been, when no price was known."""
+        async for row in self._pages("page_of_unpriced", {}, "attempt_id"):
+            yield unpriced(row)
+
+    async def typical_seconds(self, provider: str) -> float | None:
+        """How long the latest requests to a provider took; None when too few brought images to tell."""
+        params: Params = {"provider": provider, "limit": _SAMPLE}
+        row = await self.ask(lambda db: db.execute(SQL["typical_seconds"], params).fetchone())
+        return None if row["n"] < _ENOUGH else float(row["seconds"])
+
+    async def to_send(self) -> list[tuple[tuple[str, ...], str]]:
+        """Every combination of providers and model among the jobs that are not at an end."""
+        rows = await self.ask(partial(_rows, "models_to_send", {}))
+        return [(texts(row["providers"]), row["model"]) for row in rows]
+
     async def reply(self, attempt_id: int) -> SavedReply | None:
         """The kept reply of one attempt, whatever its round."""
         row = await self.ask(lambda db: db.execute(SQL["reply"], {"attempt": attempt_id}).fetchone())
@@ -199,21 +218,24 @@ def _by_job(rows: Iterable[sqlite3.Row]) -> dict[int, list[sqlite3.Row]]:
 
 def _status(db: sqlite3.Connection, now: float) -> Status:
     tally = {(row["subject"], row["state"]): row["n"] for row in db.execute(SQL["tally"])}
+    unsettled = db.execute(SQL["unsettled"]).fetchone()
     deadlines = db.execute(SQL["link_deadlines"], {"soon": now + _DAY, "now": now}).fetchone()
     return Status(
         jobs={state: tally["job", state.value] for state in JobState},
         outputs={state: tally["output", state.value] for state in OutputState},
         attempts=tally["attempt", ""],
         # Sums of binary fractions: what is past a millionth is noise.
-        cost=round(float(tally["cost", ""]), 6),
+        cost=round(sum(n for (subject, _), n in tally.items() if subject == "cost"), 6),
         next_expiry=deadlines["next_expiry"],
         expiring_within_24h=deadlines["soon"],
         past_their_date=deadlines["past"],
-        providers=_providers(db),
+        unsettled=unsettled["n"],
+        unsettled_cost=unsettled["most"],
+        providers=_providers(db, {state: n for (subject, state), n in tally.items() if subject == "cost"}),
     )
 
 
-def _providers(db: sqlite3.Connection) -> dict[str, ProviderStatus]:
+def _providers(db: sqlite3.Connection, costs: Mapping[str, float]) -> dict[str, ProviderStatus]:
     run = _last_run(db)
     alive = run is not None and run.alive
     in_flight = {row["provider"]: row["n"] for row in db.execute(SQL["in_flight"])} if alive else {}
@@ -224,8 +246,9 @@ def _providers(db: sqlite3.Connection) -> dict[str, ProviderStatus]:
             limit=noted[name]["concurrency"] if name in noted else None,
             waiting_until=noted[name]["waiting_until"] if alive and name in noted else None,
             reason=noted[name]["reason"] if alive and name in noted else None,
+            cost=costs.get(name, 0.0),
         )
-        for name in sorted(noted.keys() | in_flight.keys())
+        for name in sorted(noted.keys() | in_flight.keys() | costs.keys())
     }
 
 

@@ -118,6 +118,20 @@ class OpenAttempt:
     started_at: float
     tries: int
     """counted attempts of its job before this one"""
+    reserved: float | None = None
+    """the most that it may cost; None: no price was known"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpriced:
+    """An attempt that was paid, or may have been, when no price was known. `images` None: it brought none."""
+
+    attempt_id: int
+    key: int
+    job: Job
+    provider: str
+    images: int | None
+    usage: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,11 +197,17 @@ class ProviderStatus:
     reason: str | None = None
     note: str | None = None
     """what a person should know although nothing waits for it: a key that was dropped"""
+    cost: float = 0.0
+    """what was paid there, over all runs"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The whole batch in numbers. Outputs and cost count the jobs that the manifest still lists."""
+    """The whole batch in numbers. Outputs are those of jobs that the manifest still lists.
+
+    `cost` is all that was paid in this workspace; `unsettled` counts requests that may be billed beside
+    it (in flight, or of unknown outcome), and `unsettled_cost` is the most that these may cost.
+    """
 
     jobs: Mapping[JobState, int]
     outputs: Mapping[OutputState, int]
@@ -198,6 +218,8 @@ class Status:
     """images not on disk whose link dies within a day, or is past its date"""
     past_their_date: int = 0
     """of these, the ones past it"""
+    unsettled: int = 0
+    unsettled_cost: float = 0.0
     providers: Mapping[str, ProviderStatus] = field(default_factory=dict)
 
 
@@ -286,3 +308,5 @@ class SavedReply:
     task_id: str | None
     text: str
     received_at: float
+    reserved: float | None = None
+    """the most that the request was reckoned to cost; None: no price was known"""

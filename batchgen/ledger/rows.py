@@ -20,6 +20,7 @@ from batchgen.ledger.records import (
     OpenAttempt,
     OutputRecord,
     SavedReply,
+    Unpriced,
 )
 from batchgen.model import Entry, Job, JobState, Json, Outcome, OutputState
 
@@ -46,7 +47,7 @@ def entry_values(entry: Entry, position: int) -> tuple[Value, ...]:
         job.id,
         position,
         job.provider[0],
-        _dump_texts(job.provider),
+        _dumptexts(job.provider),
         job.model,
         job.ratio,
         job.prompt,
@@ -54,7 +55,7 @@ def entry_values(entry: Entry, position: int) -> tuple[Value, ...]:
         job.after,
         job.n,
         entry.fingerprint,
-        _dump_texts(entry.warnings),
+        _dumptexts(entry.warnings),
         int(entry.apart),
     )
 
@@ -74,7 +75,7 @@ def _request(job: Job) -> str:
 
 
 @lru_cache
-def _dump_texts(texts: tuple[str, ...]) -> str:
+def _dumptexts(texts: tuple[str, ...]) -> str:
     return dump(texts)
 
 
@@ -90,7 +91,7 @@ def job_of(row: sqlite3.Row) -> Job:
     return Job(
         id=row["id"],
         prompt=row["prompt"],
-        provider=_texts(row["providers"]),
+        provider=texts(row["providers"]),
         model=row["model"],
         ratio=row["ratio"],
         n=row["wanted"],
@@ -118,7 +119,7 @@ def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
     """A row of `jobs` with its rows of `attempts` and `outputs`, each in order."""
     attempts, outputs = tuple(attempts), tuple(outputs)
     numbers = {attempt["id"]: attempt["number"] for attempt in attempts}
-    remarks = [_texts(one["warnings"]) for one in outputs if one["round"] == row["round"] and not one["superseded"]]
+    remarks = [texts(one["warnings"]) for one in outputs if one["round"] == row["round"] and not one["superseded"]]
     return JobRecord(
         job=job_of(row),
         state=JobState(row["state"]),
@@ -126,7 +127,7 @@ def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
         cost=row["cost"],
         not_before=row["not_before"],
         error=_error(row),
-        warnings=tuple(chain(_texts(row["warnings"]), *remarks)),
+        warnings=tuple(chain(texts(row["warnings"]), *remarks)),
         attempts=tuple(_attempt(attempt) for attempt in attempts),
         outputs=tuple(_output(output, numbers[output["attempt"]]) for output in outputs),
     )
@@ -142,6 +143,20 @@ def open_attempt(row: sqlite3.Row) -> OpenAttempt:
         task_id=row["task_id"],
         started_at=row["started_at"],
         tries=row["tries"] - row["counted"],
+        reserved=row["reserved"],
+    )
+
+
+def unpriced(row: sqlite3.Row) -> Unpriced:
+    """A row of `page_of_unpriced`."""
+    delivered = Outcome(row["outcome"]) is Outcome.SUCCEEDED
+    return Unpriced(
+        attempt_id=row["attempt_id"],
+        key=row["key"],
+        job=job_of(row),
+        provider=row["attempt_provider"],
+        images=row["images"] if delivered else None,
+        usage=row["usage"],
     )
 
 
@@ -155,7 +170,7 @@ def due_output(row: sqlite3.Row) -> DueOutput:
         provider=row["attempt_provider"],
         position=row["output_position"],
         round=row["output_round"],
-        urls=first + _texts(row["alternatives"]),
+        urls=first + texts(row["alternatives"]),
         spool=row["spool"],
         expires_at=row["expires_at"],
         tries=row["output_tries"],
@@ -181,6 +196,7 @@ def saved_reply(row: sqlite3.Row) -> SavedReply:
         task_id=row["task_id"],
         text=row["text"],
         received_at=row["received_at"],
+        reserved=row["reserved"],
     )
 
 
@@ -226,7 +242,8 @@ def _error(row: sqlite3.Row) -> ErrorRecord | None:
     return ErrorRecord(row["error_kind"], row["error_code"], row["error_message"])
 
 
-def _texts(text: str) -> tuple[str, ...]:
+def texts(text: str) -> tuple[str, ...]:
+    """A JSON list of texts."""
     return tuple(json.loads(text))
 
 

@@ -13,11 +13,12 @@ from itertools import count
 from batchgen.errors import JobError
 from batchgen.events import Generated, RemoteImage, Saved
 from batchgen.images.remarks import NEAR, bits_apart, numbered
-from batchgen.ledger.records import Ending, ErrorRecord
+from batchgen.ledger.records import Ending, ErrorRecord, Unpriced
 from batchgen.ledger.rows import Params, dump, error_params, signature
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.states import IllegalStep, Tallied, require_step, state_by_outputs
 from batchgen.model import JobState, Outcome, OutputState
+from batchgen.providers.costs import perhaps_billed
 
 _REPLY_BYTES = 64 * 1024
 
@@ -82,6 +83,7 @@ def settle(db: sqlite3.Connection, attempt_id: int, ending: Ending, at: float) -
     error = error_params(ending.error)
     ended: Params = {
         **error,
+        "unsettled": perhaps_billed(ending.outcome, ending.error),
         "attempt": attempt_id,
         "outcome": ending.outcome,
         "at": at,
@@ -104,6 +106,14 @@ def settle(db: sqlite3.Connection, attempt_id: int, ending: Ending, at: float) -
         "counted": ending.counted,
     }
     _change(db, "settle_job", settled, f"job {job['id']!r} is not running")
+
+
+def price(db: sqlite3.Connection, late: Unpriced, cost: float | None, reserved: float | None) -> None:
+    """A price became known after the request: what it cost, or may have cost."""
+    params: Params = {"attempt": late.attempt_id, "cost": cost, "reserved": reserved}
+    _change(db, "price_attempt", params, f"no attempt {late.attempt_id}")
+    if cost is not None:
+        db.execute(SQL["charge_job"], {"key": late.key, "cost": cost})
 
 
 def keep_open(db: sqlite3.Connection, attempt_id: int, error: JobError, at: float) -> None:

@@ -30,6 +30,7 @@ from batchgen.ledger.records import (
     PendingJob,
     ProviderStatus,
     Status,
+    Unpriced,
 )
 from batchgen.ledger.rows import Params, glob
 from batchgen.ledger.statements import SQL
@@ -126,13 +127,15 @@ class Ledger:
         provider: str,
         at: float,
         idempotency_key: str,
-        counts: bool = True,
         *,
+        counts: bool = True,
         key_env: str | None = None,
+        reserved: float | None = None,
     ) -> int:
         """Open an attempt, before its request leaves; returns its id. `counts` False: a free probe.
 
-        `key_env` is the name of the variable whose API key it goes with.
+        `key_env` is the name of the variable whose API key it goes with, `reserved` the most that it may
+        cost; None: no price is known.
         """
         params: Params = {
             "provider": provider,
@@ -140,6 +143,7 @@ class Ledger:
             "idempotency_key": idempotency_key,
             "key_env": key_env,
             "counted": counts,
+            "reserved": reserved,
         }
         return await self._write(lambda db: steps.begin_attempt(db, key, params))
 
@@ -176,6 +180,10 @@ class Ledger:
         """End an open attempt without images and put its job into `state`, one of those after `running`."""
         ending = Ending(outcome=outcome, error=error, state=state, not_before=not_before, counted=counted)
         await self._write(lambda db: steps.settle(db, attempt_id, ending, at))
+
+    async def price(self, late: Unpriced, cost: float | None, reserved: float | None) -> None:
+        """Note what an attempt cost, or may have cost, that was made when no price was known."""
+        await self._write(lambda db: steps.price(db, late, cost, reserved))
 
     async def keep_open(self, attempt_id: int, error: JobError, at: float) -> None:
         """Note an error on an attempt that stays open while its task is asked."""

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from batchgen.images.naming import PLACEHOLDERS, placeholders
 from batchgen.manifest.words import parse_duration, shortened, tidy_ratio, tidy_size
+from batchgen.providers.prices import Price, read_price
 from batchgen.providers.profile import SIMULATED
 
 NAME = re.compile(r"[^\W\d]\w*")
@@ -184,6 +185,13 @@ def _task_address(value: object) -> str | None:
     return text
 
 
+def _price(value: object) -> Price:
+    try:
+        return read_price(value)
+    except ValueError as mistake:
+        raise wrong(str(mistake)) from None
+
+
 def _template(value: object) -> str | None:
     """A template for file names: known placeholders, and nothing that would lead out of `images/`."""
     text = _filled(value)
@@ -213,6 +221,18 @@ def _several(value: object) -> object:
 _TEXT = {"type": ["string", "number", "boolean", "null"]}
 _COUNT = {"type": ["integer", "string", "null"]}
 _LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}
+_AMOUNT = {"type": ["number", "string"], "minimum": 0}
+_AMOUNTS = {"type": "object", "additionalProperties": _AMOUNT}
+_PRICE = {
+    "anyOf": [
+        _AMOUNT,
+        {
+            "type": "object",
+            "properties": {"per_image": _AMOUNT, "variants": _AMOUNTS, "tokens": _AMOUNTS},
+            "additionalProperties": False,
+        },
+    ]
+}
 _TIME = {"type": ["number", "string", "null"], "description": "90s, 20m, 7d or seconds"}
 Given: TypeAlias = Annotated[
     str, BeforeValidator(_given), WithJsonSchema({"type": ["string", "number", "boolean"]})
@@ -228,9 +248,7 @@ Percent: TypeAlias = Annotated[int | None, BeforeValidator(_percent), WithJsonSc
 Number: TypeAlias = Annotated[
     float | None, BeforeValidator(_number), WithJsonSchema({"type": ["number", "string", "null"]})
 ]
-Price: TypeAlias = Annotated[
-    float, BeforeValidator(_number), WithJsonSchema({"type": ["number", "string"], "minimum": 0})
-]
+PriceOf: TypeAlias = Annotated[Price, BeforeValidator(_price), WithJsonSchema(_PRICE)]
 Flag: TypeAlias = Annotated[
     bool | None, BeforeValidator(_flag), WithJsonSchema({"type": ["boolean", "string", "null"]})
 ]

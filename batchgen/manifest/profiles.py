@@ -80,7 +80,10 @@ def _over(base: Profile, name: str, section: ProviderSection) -> Profile:
             images_per_minute=_first(limits.images_per_minute, base.limits.images_per_minute),
             concurrency=limits.concurrency or base.limits.concurrency,
         ),
-        prices=MappingProxyType({**base.prices, **(section.prices or {})}),
+        # Another host has its own prices; the simulated twin has those of what it stands for.
+        prices=MappingProxyType(
+            {**(base.prices if section.base_url in (None, SIMULATED) else {}), **(section.prices or {})}
+        ),
         # Another host may well serve other models than the one whose document the rules come from.
         strict_models=base.strict_models and section.base_url is None,
         simulate=section.simulate if section.simulate is not None else base.simulate,

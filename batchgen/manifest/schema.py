@@ -28,7 +28,7 @@ from batchgen.manifest.fields import (
     Name,
     Number,
     Percent,
-    Price,
+    PriceOf,
     Ratio,
     Several,
     Size,
@@ -144,7 +144,7 @@ class ProviderSection(Section):
     timeout: Duration = None
     link_ttl: Duration = None
     limits: LimitsSection | None = None
-    prices: dict[str, Price] | None = None
+    prices: dict[str, PriceOf] | None = None
     task_url: TaskAddress = None
     allow_private_downloads: Flag = None
     simulate: dict[str, JsonValue] | None = None

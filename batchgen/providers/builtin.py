@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from batchgen.model import Endpoint
 from batchgen.providers import families as f
+from batchgen.providers.prices import Price, TokenPrice
 from batchgen.providers.profile import SIMULATED, Limits, Profile
 
 _HOUR = 3600.0
@@ -20,7 +21,52 @@ _TASK_PAGE = "https://asyncdata.net/source/{task_id}"
 """Where the gateways that answer with a task log keep the task itself, open without a key."""
 
 _CHAT = (f.GPT_IMAGE_CHAT, *f.OTHERS, f.ANYTHING)
+# Each answer in its document holds two images.
+_TWO_AN_ANSWER = tuple(replace(rule, brings=2) for rule in _CHAT)
 _RESELLER = Limits()
+
+
+
+def _gpt_image(text: int, pictures: int, output: int) -> Price:
+    """A gpt-image model of OpenAI, from its dollars (in millionths) for a million tokens in and out."""
+    # Output tokens of an image by quality and size: its guide to image generation.
+    tokens = {
+        "low 1024x1024": 272,
+        "low 1024x1536": 408,
+        "low 1536x1024": 400,
+        "medium 1024x1024": 1056,
+        "medium 1024x1536": 1584,
+        "medium 1536x1024": 1568,
+        "high 1024x1024": 4160,
+        "high 1024x1536": 6240,
+        "high 1536x1024": 6208,
+    }
+    price = TokenPrice(input=text, image_input=pictures, output=output)
+    images = {frozenset(words.split()): price.of(0, 0, count) for words, count in tokens.items()}
+    return Price(variants=images, tokens=price)
+
+
+# OpenAI's pricing page. gpt-image-2 has no price here: its tokens an image follow no published table.
+_OPENAI_PRICES = {
+    "gpt-image-1": _gpt_image(5_000_000, 10_000_000, 40_000_000),
+    "gpt-image-1-mini": _gpt_image(2_000_000, 2_500_000, 8_000_000),
+    "gpt-image-1.5": _gpt_image(5_000_000, 8_000_000, 32_000_000),
+    # Standard quality and 1024x1024 are what is drawn when nothing is said.
+    "dall-e-3": Price(
+        per_image=40_000,
+        variants={
+            frozenset({"1792x1024"}): 80_000,
+            frozenset({"1024x1792"}): 80_000,
+            frozenset({"hd"}): 80_000,
+            frozenset({"hd", "1792x1024"}): 120_000,
+            frozenset({"hd", "1024x1792"}): 120_000,
+        },
+    ),
+    "dall-e-2": Price(
+        per_image=20_000,
+        variants={frozenset({"512x512"}): 18_000, frozenset({"256x256"}): 16_000},
+    ),
+}
 
 _PROFILES = (
     Profile(
@@ -50,7 +96,8 @@ _PROFILES = (
         timeout=360.0,
         link_ttl=_DAY,
         limits=Limits(requests_per_minute=500),
-        prices={"gpt-image-2-all": 0.03},
+        # "$0.03 an image", at the top of its document of the chat endpoint.
+        prices={"gpt-image-2-all": Price(per_image=30_000)},
         default_model="gpt-image-2-vip",
         models=(
             f.GPT_IMAGE_2_VIP,
@@ -73,7 +120,7 @@ _PROFILES = (
         limits=_RESELLER,
         task_url=_TASK_PAGE,
         default_model="gpt-image-1.5",
-        models=_CHAT,
+        models=_TWO_AN_ANSWER,
     ),
     Profile(
         name="modelverse",
@@ -109,6 +156,7 @@ _PROFILES = (
         limits=_RESELLER,
         default_model="gpt-image-1",
         models=(f.GPT_IMAGE_2, f.GPT_IMAGE_1, f.CHATGPT_IMAGE, f.DALLE_3, f.DALLE_2),
+        prices=_OPENAI_PRICES,
         strict_models=True,
     ),
     Profile(

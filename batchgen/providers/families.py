@@ -74,7 +74,8 @@ GPT_IMAGE_ALL = ModelRule(
 
 # --- chat models that draw ---------------------------------------------------------------------
 
-GPT_4O_IMAGE = ModelRule(pattern="gpt-4o-image*", ratios=_THREE_RATIOS, max_references=10)
+# ChatGPT shows two versions now and then, and its gateways hand on both.
+GPT_4O_IMAGE = ModelRule(pattern="gpt-4o-image*", ratios=_THREE_RATIOS, max_references=10, brings=2)
 SORA_IMAGE = ModelRule(
     pattern="sora_image*",
     ratio_form=RatioForm.BRACKETS,

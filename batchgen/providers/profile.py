@@ -11,6 +11,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from batchgen.model import Endpoint
+from batchgen.providers.prices import Price
 
 SIMULATED = "simulator"
 """A `base_url` of this word: the embedded simulated provider, started and stopped by the run."""
@@ -46,6 +47,8 @@ class ModelRule:
     min_references: int = 0
     max_references: int = 16
     max_images: int = 1
+    brings: int = 1
+    """how many images one answer may bring though fewer were asked for"""
     accepts: frozenset[str] = frozenset(
         {"size", "quality", "output_format", "output_compression", "background", "mask"}
     )
@@ -65,7 +68,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One named provider. Times are seconds, prices are in the provider's currency per image."""
+    """One named provider. Times are seconds, prices are by model, or by a pattern of models."""
 
     name: str
     base_url: str
@@ -76,7 +79,7 @@ class Profile:
     """Seconds without a byte before a request counts as cut."""
     link_ttl: float = 7 * 86400.0
     limits: Limits = Limits()
-    prices: Mapping[str, float] = field(default_factory=dict)
+    prices: Mapping[str, Price] = field(default_factory=dict)
     task_url: str | None = None
     allow_private_downloads: bool = False
     dialect: str = "simulator"

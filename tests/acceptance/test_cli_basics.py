@@ -55,7 +55,6 @@ def test_an_unknown_command_is_a_mistake_with_a_suggestion(cli: Cli) -> None:
         ("--engine", "ray"),
         ("--workers", "4"),
         ("--rehearse",),
-        ("--max-cost", "5"),
     ],
     ids=lambda words: words[0],
 )
@@ -120,11 +119,6 @@ def test_every_mistake_of_a_manifest_is_a_line_and_nothing_is_made(cli: Cli) -> 
         assert any(line.startswith("bad.yaml:3:") and "'promt'" in line for line in lines)
         assert any(line.startswith("bad.yaml:4:") and "'wide'" in line for line in lines)
     assert not (cli.folder / "out").exists()
-
-
-def test_a_budget_in_the_manifest_is_refused_while_nothing_would_keep_to_it(cli: Cli) -> None:
-    cli.write("budget.yaml", f"settings: {{max_cost: 5}}\n{ONE}")
-    assert "settings.max_cost" in cli.run("run", "budget.yaml", code=2).stderr
 
 
 @pytest.mark.parametrize("command", ["status", "jobs", "retry", "fetch", "verify"])

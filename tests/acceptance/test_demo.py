@@ -186,6 +186,7 @@ def test_status_has_exactly_the_promised_keys(demo: Finished) -> None:
         "next_expiry",
         "expiring_within_24h",
         "providers",
+        "unsettled",
     ]
     assert list(status["jobs"]) == ["total", *STATES]
     assert sum(status["jobs"][state] for state in STATES) == status["jobs"]["total"] == len(demo.jobs)
@@ -193,7 +194,7 @@ def test_status_has_exactly_the_promised_keys(demo: Finished) -> None:
     assert (status["next_expiry"], status["expiring_within_24h"]) == (None, 0)
     assert set(status["providers"]) == {job["provider"] for job in demo.jobs}
     for traffic in status["providers"].values():
-        assert list(traffic) == ["in_flight", "limit", "waiting_until", "reason"]
+        assert list(traffic) == ["in_flight", "limit", "waiting_until", "reason", "cost"]
         assert traffic["in_flight"] == 0
 
 
@@ -201,6 +202,6 @@ def test_a_plan_has_exactly_the_promised_keys(demo: Finished) -> None:
     plan = demo.cli.json("plan", DEMO, "--workspace", "unused")
     assert list(plan) == ["jobs", "requests", "images", "cost", "seconds", "warnings"]
     assert plan["jobs"] == {"new": len(demo.jobs), "changed": 0, "unchanged": 0, "removed": 0}
-    assert list(plan["cost"]) == ["estimate", "unpriced_models"]
+    assert list(plan["cost"]) == ["estimate", "unpriced_models", "low", "high", "spent", "max_cost"]
     assert plan["images"] == len(demo.all("outputs"))
     assert not (demo.cli.folder / "unused").exists()

@@ -70,7 +70,8 @@ class Batch(RuleBasedStateMachine):
     def begin(self, counts: bool) -> None:
         job = claims.pending_jobs(self.db, CLAIM, 1, ())[0]
         assert job.have < job.job.n
-        params: Params = {"provider": PROVIDER, "at": NOW, "idempotency_key": "k", "key_env": None, "counted": counts}
+        identity: Params = {"provider": PROVIDER, "idempotency_key": "k", "key_env": None, "reserved": None}
+        params: Params = {**identity, "at": NOW, "counted": counts}
         steps.begin_attempt(self.db, job.key, params)
 
     @precondition(lambda self: bool(self.open()))

@@ -165,7 +165,7 @@ async def test_a_removed_job_is_kept_unclaimed_and_stands_as_it_was_when_it_retu
         await end(ledger, "b", JobState.FAILED)
         assert await ledger.sync(entries("c")) == Difference(unchanged=1, removed=2)
         status = await ledger.status()
-        assert (sum(status.jobs.values()), status.attempts, status.cost) == (1, 0, 0.0)
+        assert (sum(status.jobs.values()), status.attempts, status.cost) == (1, 0, 0.25)
         assert [job.job.id for job in await claim(ledger)] == ["c"]
         assert await ledger.retry(Filter(), NOW) == 0
         (output,) = await due(ledger, "a")

@@ -146,8 +146,10 @@ def test_status_names_every_state_also_those_that_count_nothing() -> None:
                 "limit": 8,
                 "waiting_until": "2026-11-20T10:00:00Z",
                 "reason": "rate limit",
+                "cost": 0.0,
             }
         },
+        "unsettled": {"requests": 0, "cost": 0.0},
     }
 
 
@@ -157,6 +159,9 @@ def test_plan_answers_with_the_promised_shape() -> None:
         requests=5,
         images=6,
         cost=0.18,
+        low=0.1,
+        high=0.2,
+        max_cost=5.0,
         unpriced_models=("m",),
         seconds=12.34,
         warnings=("look out",),
@@ -166,7 +171,14 @@ def test_plan_answers_with_the_promised_shape() -> None:
         "jobs": {"new": 1, "changed": 2, "unchanged": 3, "removed": 4},
         "requests": 5,
         "images": 6,
-        "cost": {"estimate": 0.18, "unpriced_models": ["m"]},
+        "cost": {
+            "estimate": 0.18,
+            "unpriced_models": ["m"],
+            "low": 0.1,
+            "high": 0.2,
+            "spent": 0.0,
+            "max_cost": 5.0,
+        },
         "seconds": 12.3,
         "warnings": ["look out"],
     }

@@ -7,13 +7,14 @@ import pytest
 from batchgen.ledger.records import Change, Standing
 from batchgen.model import Entry, Job, JobState
 from batchgen.plan import TYPICAL_SECONDS, Plan, Planner, missing_keys
+from batchgen.providers.prices import Price
 from batchgen.providers.profile import SIMULATED, Limits, ModelRule, Profile
 
 APIYI = Profile(
     name="apiyi",
     base_url="https://api.example/v1",
     api_key_env=("A_KEY", "B_KEY"),
-    prices={"priced": 0.03},
+    prices={"priced": Price(per_image=30_000)},
     limits=Limits(requests_per_minute=60, concurrency=8),
     models=(ModelRule(pattern="four", max_images=4), ModelRule(pattern="*")),
 )

@@ -10,6 +10,7 @@ from batchgen.manifest.profiles import ProfileMistake, resolve
 from batchgen.manifest.schema import ProviderSection
 from batchgen.model import Endpoint, Job
 from batchgen.providers.builtin import BUILTIN
+from batchgen.providers.prices import Price
 from batchgen.providers.profile import SIMULATED, Profile, RatioForm
 from batchgen.providers.shape import check, shape
 
@@ -118,13 +119,13 @@ def test_a_model_that_needs_or_refuses_references_is_held_to_it(
 
 def test_a_section_changes_only_what_it_names() -> None:
     sections = {
-        "mine": _section(extends="apiyi", endpoint="images", limits={"concurrency": 2}, prices={"m": 1})
+        "mine": _section(extends="apiyi", endpoint="images", limits={"concurrency": 2}, prices={"m": "0.5"})
     }
     mine = resolve("mine", sections)
     assert (mine.name, mine.dialect, mine.endpoint) == ("mine", "apiyi", Endpoint.IMAGES)
     assert mine.base_url == BUILTIN["apiyi"].base_url
     assert (mine.limits.concurrency, mine.limits.requests_per_minute) == (2, 500)
-    assert mine.prices == {**BUILTIN["apiyi"].prices, "m": 1}
+    assert mine.prices == {**BUILTIN["apiyi"].prices, "m": Price(per_image=500_000)}
 
 
 def test_a_section_with_a_built_ins_name_changes_that_one() -> None:

@@ -39,6 +39,12 @@ FROM (SELECT n, (SELECT count(*) FROM attempts AS a JOIN jobs AS j ON j.key = a.
       FROM tally WHERE subject = 'attempt')
 WHERE n <> counted;
 
+-- name: check_cost_tally
+SELECT 'the tally says ' || state || ' cost ' || n || ', the attempts say ' || counted
+FROM (SELECT state, n, (SELECT round(ifnull(sum(cost), 0), 6) FROM attempts AS a WHERE a.provider = tally.state) AS counted
+      FROM tally WHERE subject = 'cost')
+WHERE abs(n - counted) > 0.000001;
+
 -- name: check_pending
 SELECT 'job ' || id || ' is pending with all of its images' FROM jobs
 WHERE state = 'pending'

@@ -51,9 +51,19 @@ WHERE c.state = 'pending' AND c.listed = 1 AND c.blocked = 1
 ORDER BY c.position LIMIT :limit;
 
 -- name: open_attempts
-SELECT jobs.*, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id, a.started_at, a.counted
+SELECT jobs.*, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id, a.started_at, a.counted, a.reserved
 FROM attempts AS a INDEXED BY attempts_open CROSS JOIN jobs ON jobs.key = a.job
 WHERE a.outcome = 'open' ORDER BY a.id;
+
+-- name: page_of_unpriced
+-- What was paid, or may have been, before a price was known.
+SELECT jobs.*, a.id AS attempt_id, a.provider AS attempt_provider, a.outcome, a.images, a.usage
+FROM attempts AS a CROSS JOIN jobs ON jobs.key = a.job
+WHERE a.id > :after AND ((a.outcome = 'succeeded' AND a.cost IS NULL) OR (a.unsettled = 1 AND a.reserved IS NULL))
+ORDER BY a.id LIMIT :limit;
+
+-- name: models_to_send
+SELECT DISTINCT providers, model FROM jobs WHERE listed = 1 AND state IN ('pending', 'running') ORDER BY model, providers;
 
 -- name: due_outputs
 SELECT jobs.*, o.id AS output_id, o.position AS output_position, o.round AS output_round, o.url, o.alternatives, o.spool, o.expires_at,

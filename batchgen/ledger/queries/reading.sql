@@ -9,6 +9,15 @@ SELECT value FROM notes WHERE key = :key;
 -- name: tally
 SELECT subject, state, n FROM tally;
 
+-- name: typical_seconds
+-- Of the latest requests that brought images.
+SELECT avg(finished_at - started_at) AS seconds, count(*) AS n FROM (
+    SELECT finished_at, started_at FROM attempts WHERE provider = :provider AND outcome = 'succeeded'
+    ORDER BY id DESC LIMIT :limit);
+
+-- name: unsettled
+SELECT count(*) AS n, round(ifnull(sum(reserved), 0), 6) AS most FROM attempts WHERE unsettled = 1;
+
 -- name: link_deadlines
 SELECT (SELECT min(expires_at) FROM outputs WHERE state = 'remote') AS next_expiry,
     (SELECT count(*) FROM outputs WHERE state = 'remote' AND expires_at < :soon) AS soon,
@@ -53,12 +62,12 @@ FROM outputs AS o JOIN jobs AS j ON j.key = o.job
 WHERE o.id > :after AND o.state = 'saved' ORDER BY o.id LIMIT :limit;
 
 -- name: reply
-SELECT a.id AS attempt_id, a.provider AS attempt_provider, a.outcome, a.http_status, a.task_id, r.text, r.received_at, j.*
+SELECT a.id AS attempt_id, a.provider AS attempt_provider, a.outcome, a.http_status, a.task_id, a.reserved, r.text, r.received_at, j.*
 FROM replies AS r JOIN attempts AS a ON a.id = r.attempt JOIN jobs AS j ON j.key = a.job
 WHERE r.attempt = :attempt;
 
 -- name: page_of_replies
-SELECT a.id AS attempt_id, a.provider AS attempt_provider, a.outcome, a.http_status, a.task_id, r.text, r.received_at, j.*
+SELECT a.id AS attempt_id, a.provider AS attempt_provider, a.outcome, a.http_status, a.task_id, a.reserved, r.text, r.received_at, j.*
 FROM replies AS r JOIN attempts AS a ON a.id = r.attempt JOIN jobs AS j ON j.key = a.job
 WHERE a.id > :after AND j.listed = 1 AND a.round = j.round
     AND (:states IS NULL OR j.state IN (SELECT value FROM json_each(:states)))

@@ -11,8 +11,8 @@ UPDATE jobs SET state = 'running', not_before = NULL, tries = tries + :counted, 
 WHERE key = :key AND state = 'pending';
 
 -- name: add_attempt
-INSERT INTO attempts (job, number, round, provider, key_env, idempotency_key, counted, started_at)
-SELECT key, 1 + (SELECT count(*) FROM attempts WHERE job = key), round, :provider, :key_env, :idempotency_key, :counted, :at
+INSERT INTO attempts (job, number, round, provider, key_env, idempotency_key, counted, reserved, started_at)
+SELECT key, 1 + (SELECT count(*) FROM attempts WHERE job = key), round, :provider, :key_env, :idempotency_key, :counted, :reserved, :at
 FROM jobs WHERE key = :key RETURNING id;
 
 -- name: attempt
@@ -30,11 +30,11 @@ ON CONFLICT (attempt) DO UPDATE SET text = excluded.text, received_at = excluded
 
 -- name: attempt_succeeded
 UPDATE attempts SET outcome = 'succeeded', finished_at = :at, gen_id = ifnull(:gen_id, gen_id), usage = :usage,
-    cost = :cost, images = :images, error_at = NULL, error_kind = NULL, error_code = NULL, error_message = NULL
+    cost = :cost, unsettled = 0, images = :images, error_at = NULL, error_kind = NULL, error_code = NULL, error_message = NULL
 WHERE id = :attempt AND outcome = :expected;
 
 -- name: attempt_ended
-UPDATE attempts SET outcome = :outcome, finished_at = :at, error_at = :at, counted = :counted, http_status = ifnull(http_status, :status),
+UPDATE attempts SET outcome = :outcome, finished_at = :at, error_at = :at, counted = :counted, unsettled = :unsettled, http_status = ifnull(http_status, :status),
     request_id = ifnull(request_id, :request_id),
     error_kind = :error_kind, error_code = :error_code, error_message = :error_message
 WHERE id = :attempt AND outcome = 'open';
@@ -44,7 +44,10 @@ UPDATE attempts SET error_at = :at, error_kind = :error_kind, error_code = :erro
 WHERE id = :attempt AND outcome = 'open';
 
 -- name: charge_job
-UPDATE jobs SET cost = ifnull(cost, 0) + :cost WHERE key = :key;
+UPDATE jobs SET cost = round(ifnull(cost, 0) + :cost, 6) WHERE key = :key;
+
+-- name: price_attempt
+UPDATE attempts SET cost = :cost, reserved = :reserved WHERE id = :attempt;
 
 -- name: clear_error
 UPDATE jobs SET tries = 0, repeats = 0, last_error = NULL, not_before = NULL,
@@ -139,7 +142,7 @@ WHERE job = :key AND round = (SELECT round FROM jobs WHERE key = :key) AND super
 
 -- name: reopen_attempt
 -- The last attempt of the round, if its provider can be asked for its task and was not asked again yet.
-UPDATE attempts SET outcome = 'open', finished_at = NULL, asked_again = 1
+UPDATE attempts SET outcome = 'open', finished_at = NULL, asked_again = 1, unsettled = 1
 WHERE id = (SELECT a.id FROM attempts AS a JOIN jobs AS j ON j.key = a.job AND j.round = a.round
             WHERE j.key = :key ORDER BY a.number DESC LIMIT 1)
     AND outcome IN ('failed', 'unknown') AND task_id IS NOT NULL AND asked_again = 0
