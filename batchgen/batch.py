@@ -18,7 +18,7 @@ from batchgen.assembly import Around, assembled
 from batchgen.budget import prepare
 from batchgen.errors import UsageError, WorkspaceError
 from batchgen.images.fetch import clean_leftovers
-from batchgen.images.references import stored
+from batchgen.intake import take_in
 from batchgen.lanes.context import Context, Scope
 from batchgen.ledger.records import Status
 from batchgen.ledger.store import Ledger
@@ -78,7 +78,7 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
     began = time.monotonic()
     settings = _settings(manifest.settings, options)
     async with Ledger.open(options.workspace, now=options.now) as ledger:
-        await ledger.sync(stored(manifest.entries(), options.workspace))
+        await take_in(ledger, manifest, options.workspace)
         profiles = manifest.profiles
         keys = await _keys(ledger, profiles, options.keys)
         budget = await prepare(ledger, profiles, settings)

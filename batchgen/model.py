@@ -6,7 +6,7 @@ public contract; `task` is only ever the provider's own work item.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -192,6 +192,30 @@ class Entry:
     place: str
     warnings: tuple[str, ...] = ()
     apart: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedAt:
+    """A local picture when it was looked at: its content, and what the file system said of it then.
+
+    `modified` and `changed` in nanoseconds and `looked_at` in seconds since the epoch; `digest` is `sha256:…`.
+    """
+
+    path: str
+    digest: str
+    size: int
+    inode: int
+    modified: int
+    changed: int
+    looked_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What came of reading a manifest depends on this: `text`, which is compared, and these pictures."""
+
+    text: str
+    pictures: Iterable[LookedAt] = ()
 
 
 class OnUnknown(StrEnum):

@@ -34,7 +34,7 @@ from batchgen.ledger.records import (
 )
 from batchgen.ledger.rows import Params, dump, filter_params, job_record, saved_reply, texts, unpriced
 from batchgen.ledger.statements import SQL
-from batchgen.model import Entry, JobState, OutputState
+from batchgen.model import Entry, JobState, LookedAt, OutputState
 
 PAGE = 500
 """Jobs that are held at a time."""
@@ -119,9 +119,17 @@ class Reader:
         async for standing in self.standings(entries):
             changes[standing.change] += 1
             returning += standing.returning
-        listed = await self.ask(lambda db: int(db.execute(SQL["listed_total"]).fetchone()[0]))
+        listed = await self.listed()
         known = changes[Change.CHANGED] + changes[Change.UNCHANGED]
         return sync.difference(changes, listed - (known - returning))
+
+    async def listed(self) -> int:
+        """How many jobs the manifest listed when it was last read."""
+        return await self.ask(lambda db: int(db.execute(SQL["listed_total"]).fetchone()[0]))
+
+    async def renewed(self, still: sync.Still) -> list[LookedAt] | None:
+        """The pictures of the last reading of which `still` knows newer facts; None: one is not what it was."""
+        return await self.ask(lambda db: sync.renewed(db, still))
 
     async def warned(self) -> int:
         """How many listed jobs have warnings."""

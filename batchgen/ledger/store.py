@@ -35,7 +35,7 @@ from batchgen.ledger.records import (
 from batchgen.ledger.rows import Params, glob
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.writer import Writer, open_queue
-from batchgen.model import Entry, JobState, Outcome, OutputState
+from batchgen.model import Entry, JobState, LookedAt, Outcome, OutputState
 from batchgen.pacing import Pace
 
 IMAGES = "images"
@@ -72,12 +72,17 @@ class Ledger:
                 async with Reader.open(workspace) as reader, open_queue(db, workspace) as writer:
                     yield cls(writer, reader, now)
 
-    async def sync(self, entries: Iterable[Entry]) -> Difference:
+    async def sync(self, entries: Iterable[Entry], depends: sync.Depends = lambda: None) -> Difference:
         """Bring the jobs to what the manifest lists, all or nothing. `entries` is read in another thread.
 
-        Raises what `entries` raises, `ManifestError` above all, and then nothing has changed.
+        What `depends` answers at the end is kept: the note `reading`, and pictures. Raises what `entries` raises,
+        `ManifestError` above all, and then nothing has changed.
         """
-        return await self._write(lambda db: sync.synchronise(db, entries, self._now()))
+        return await self._write(lambda db: sync.synchronise(db, entries, self._now(), depends))
+
+    async def note_pictures(self, pictures: Sequence[LookedAt]) -> None:
+        """Keep newer facts about pictures that are what they were, so that they are not found out again."""
+        await self._write(lambda db: sync.note_pictures(db, pictures))
 
     async def begin_run(self, started_at: float, pid: int, options: str) -> int:
         """Note that a run begins; returns its id."""

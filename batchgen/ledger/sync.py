@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
+from typing import TypeAlias
 
 from batchgen.errors import ManifestError
 from batchgen.ledger.records import Change, Difference, Standing
@@ -18,10 +19,16 @@ from batchgen.ledger.rows import Params, Value, dump, entry_values
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.states import state_by_outputs
 from batchgen.ledger.steps import count_outputs
-from batchgen.model import Entry, JobState, Outcome
+from batchgen.model import Entry, JobState, LookedAt, Outcome, Reading
 
 BATCH = 1_000
 """Entries that are held at a time."""
+
+Depends: TypeAlias = Callable[[], Reading | None]
+"""Asked when all entries were read: what they depend on, or None when that can't be told."""
+
+Still: TypeAlias = Callable[[LookedAt], LookedAt | None]
+"""The picture as it is now, if it is what it was; the same value when nothing is new about it."""
 
 _NO_ERROR: Params = {"error_kind": None, "error_code": None, "error_message": None}
 
@@ -36,9 +43,11 @@ class _Round:
     error: Params
 
 
-def synchronise(db: sqlite3.Connection, entries: Iterable[Entry], now: float) -> Difference:
+def synchronise(
+    db: sqlite3.Connection, entries: Iterable[Entry], now: float, depends: Depends = lambda: None
+) -> Difference:
     """Bring `jobs` to what the manifest lists. Call inside a transaction; raises what `entries` raises."""
-    for name in ("open_seen", "forget_seen", "open_staged"):
+    for name in ("forget_reading", "forget_pictures", "open_seen", "forget_seen", "open_staged"):
         db.execute(SQL[name])
     changes: Counter[Change] = Counter()
     position = 0
@@ -56,7 +65,28 @@ def synchronise(db: sqlite3.Connection, entries: Iterable[Entry], now: float) ->
     db.execute(SQL["block_children"])
     for name in ("forget_seen", "forget_staged"):
         db.execute(SQL[name])
+    if (reading := depends()) is not None:
+        db.execute(SQL["note_reading"], {"text": reading.text})
+        note_pictures(db, reading.pictures)
     return difference(changes, removed)
+
+
+def note_pictures(db: sqlite3.Connection, pictures: Iterable[LookedAt]) -> None:
+    """Keep what these pictures were like when they were looked at."""
+    db.executemany(SQL["note_picture"], map(asdict, pictures))
+
+
+def renewed(db: sqlite3.Connection, still: Still) -> list[LookedAt] | None:
+    """The noted pictures of which `still` knows newer facts; None when one is no longer what it was."""
+    newer = []
+    for row in db.execute(SQL["pictures"]):
+        noted = LookedAt(**row)
+        found = still(noted)
+        if found is None:
+            return None
+        if found is not noted:
+            newer.append(found)
+    return newer
 
 
 def standings(batch: Sequence[Entry], db: sqlite3.Connection) -> list[Standing]:

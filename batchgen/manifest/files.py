@@ -1,4 +1,4 @@
-"""The first look at a manifest's file: is it there, is it text, and what is its hash."""
+"""A look at a manifest's file as a whole: is it there, is it text, and what is its hash."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ def survey(path: Path, origin: Origin) -> str:
     if size == 0:
         raise Fatal(origin.at(), "empty")
     return digest.hexdigest()
+
+
+def digest_now(path: Path) -> str | None:
+    """The file's sha256 in hex as it is now; None when it can't be read any more."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _refuse_binary(block: bytes, decode: codecs.IncrementalDecoder, origin: Origin, line: int) -> None:

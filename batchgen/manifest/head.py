@@ -27,14 +27,14 @@ YAML_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 class Written:
     """A head as read.
 
-    `broken` names the providers that are left out; `digests` are of the file, then of the job file.
+    `broken` names the providers that are left out; `digests` are of the file, then of the job file beside it.
     """
 
     origin: Origin
     root: Node
     head: Head
     source: Source
-    digests: tuple[str, ...]
+    digests: dict[Path, str]
     broken: frozenset[str] = frozenset()
 
     def place(self, *loc: str | int, on_key: bool = False) -> Place:
@@ -49,11 +49,11 @@ def read_head(path: Path, problems: Problems) -> Written:
     Mistakes go to the collector. Raises Fatal where nothing more can be read.
     """
     origin = Origin(str(path))
-    digest = survey(path, origin)
+    digests = {path: survey(path, origin)}
     suffix = path.suffix.lower()
     root = Node("map", 1, 1, pairs={})
     if suffix in SUFFIXES:
-        return Written(origin, root, Head(), table_source(path, origin, None), (digest,))
+        return Written(origin, root, Head(), table_source(path, origin, None), digests)
     if suffix not in YAML_SUFFIXES:
         raise Fatal(origin.at(), "a manifest ends in .yaml, .csv, .tsv or .jsonl")
     pairs: dict[str, Pair] = {}
@@ -62,7 +62,7 @@ def read_head(path: Path, problems: Problems) -> Written:
             pairs[part.key.text] = Pair(part.key, part.value)
     jobs = pairs.pop("jobs", None)
     root.pairs = pairs
-    written = Written(origin, root, Head(), _no_rows, (digest,))
+    written = Written(origin, root, Head(), _no_rows, digests)
     _validate(written, problems)
     if jobs is not None:
         _find_jobs(written, jobs.value, path, problems)
@@ -122,7 +122,7 @@ def _find_jobs(written: Written, node: Node, path: Path, problems: Problems) -> 
 def _open_job_file(written: Written, file: Path, place: Place, problems: Problems) -> None:
     origin = Origin(str(file), order=1)
     try:
-        written.digests += (survey(file, origin),)
+        written.digests[file] = survey(file, origin)
     except Fatal as fatal:
         # A whole file's trouble is told where the file is named, else in the file itself.
         told = (fatal.place, fatal.text) if fatal.place.line else (place, f"{file}: {fatal.text}")

@@ -7,17 +7,20 @@ raised together. Memory does not grow with the jobs, but for one small hash an i
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchgen.manifest.checking import Checker, Overrides
+from batchgen.manifest.files import digest_now
 from batchgen.manifest.head import Written, read_head
 from batchgen.manifest.problems import Fatal, Origin, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
+from batchgen.manifest.reading import same_words, words
 from batchgen.manifest.references import Pictures
 from batchgen.manifest.schema import OutputSection, SettingsSection
-from batchgen.model import Entry, OnUnknown, OutputRules, Settings
+from batchgen.model import Entry, Json, LookedAt, OnUnknown, OutputRules, Settings
 from batchgen.providers.profile import Profile
 from batchgen.simulator.settings import parse_settings
 
@@ -39,6 +42,38 @@ class Manifest:
     _written: Written = field(repr=False)
     _lookup: Lookup = field(repr=False)
     _overrides: Overrides = field(repr=False)
+    _rehearse: bool = field(repr=False)
+    _pictures: Pictures = field(repr=False)
+
+    @property
+    def pictures(self) -> Mapping[str, LookedAt]:
+        """The local pictures by path that the jobs refer to, after `entries` was exhausted."""
+        return self._pictures.looks
+
+    def reading(self) -> str | None:
+        """What the jobs depend on, but for their pictures, after `entries` was exhausted.
+
+        None when a file is no longer what it was when the manifest was opened.
+        """
+        if any(digest_now(path) != digest for path, digest in self._written.digests.items()):
+            return None
+        return words(self._decided(), self.profiles)
+
+    def reads_as(self, noted: str) -> bool:
+        """Whether `entries` would bring what it brought when `reading` said this; pictures apart.
+
+        If so, `profiles` are complete.
+        """
+        return same_words(noted, self._decided(), self._lookup)
+
+    def _decided(self) -> Mapping[str, Json]:
+        """What decides the jobs and is known before one is read."""
+        return {
+            "text": self.digest,
+            # Pictures are found from there.
+            "folder": os.path.abspath(self.path.parent),
+            "options": [self._overrides.provider, self._overrides.model, self._rehearse],
+        }
 
     def entries(self) -> Iterator[Entry]:
         """Stream the jobs in the order of the manifest.
@@ -56,8 +91,7 @@ class Manifest:
         return sum(1 for _ in self.entries())
 
     def _checked(self, problems: Problems) -> Iterator[Entry]:
-        pictures = Pictures(self.path.parent)
-        checker = Checker(self._written, self._lookup, pictures, self._overrides, problems)
+        checker = Checker(self._written, self._lookup, self._pictures, self._overrides, problems)
         rows = 0
         try:
             for row in self._written.source(problems):
@@ -92,13 +126,15 @@ def open_manifest(
     manifest = Manifest(
         name=written.head.name or path.stem,
         path=path,
-        digest=hashlib.sha256("".join(written.digests).encode()).hexdigest(),
+        digest=hashlib.sha256("".join(written.digests.values()).encode()).hexdigest(),
         settings=_settings(written.head.settings),
         profiles=lookup.found,
         output=_output(written.head.output),
         _written=written,
         _lookup=lookup,
         _overrides=Overrides(provider, model),
+        _rehearse=rehearse,
+        _pictures=Pictures(path.parent),
     )
     if problems:
         for _ in manifest._checked(problems):

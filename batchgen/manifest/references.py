@@ -9,25 +9,30 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import time
 import warnings
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 from urllib.parse import urlsplit
 
 import pybase64
 
 from batchgen.manifest.words import shortened
+from batchgen.model import LookedAt
+
+_SETTLED: Final = 2.0
 
 
 class Pictures:
     """The pictures of one manifest. Paths are relative to its folder.
 
-    `digests` maps each absolute path that was looked at to its content's `sha256:…`.
+    `looks` maps each absolute path that was looked at to what was found, `digests` to its content alone.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._looked: dict[tuple[str, bool, int, int], str | None] = {}
+        self._found: dict[str, tuple[str | None, str | None]] = {}
+        self.looks: dict[str, LookedAt] = {}
         self.digests: dict[str, str] = {}
 
     def resolve(self, reference: str) -> str:
@@ -51,19 +56,61 @@ class Pictures:
     def _file_problem(self, reference: str, mask: bool) -> str | None:
         path = self.resolve(reference)
         try:
-            stat = os.stat(path)
             if os.path.isdir(path):
                 return "is a folder"
-            key = (path, mask, stat.st_mtime_ns, stat.st_size)
-            if key not in self._looked:
-                self.digests[path] = _digest(path)
+            known = self.looks.get(path)
+            if known is None or not _same_file(known, os.stat(path)):
+                self.looks[path] = look = look_at(path)
+                self.digests[path] = look.digest
                 with open(path, "rb") as stream:
-                    self._looked[key] = _image_problem(stream, mask)
+                    self._found[path] = _image(stream)
         except FileNotFoundError:
             return "no such file"
         except (OSError, ValueError) as error:
             return f"can't be read ({getattr(error, 'strerror', None) or error})"
-        return self._looked[key]
+        return _image_problem(*self._found[path], mask)
+
+
+def look_at(path: str) -> LookedAt:
+    """A local file as it is now. Raises OSError, ValueError."""
+    now = time.time()
+    facts = os.stat(path)
+    with open(path, "rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return LookedAt(
+        path=path,
+        digest=f"sha256:{digest}",
+        size=facts.st_size,
+        inode=facts.st_ino,
+        modified=facts.st_mtime_ns,
+        changed=facts.st_ctime_ns,
+        looked_at=now,
+    )
+
+
+def still(known: LookedAt) -> LookedAt | None:
+    """The picture as it is now, if its content is what it was; the same value when nothing is new about it.
+
+    What the file system says is believed for a file that had been left alone for a while when it was
+    looked at (git's rule): it could have been written to twice within one tick of the clock.
+    """
+    try:
+        settled = max(known.modified, known.changed) / 1e9 < known.looked_at - _SETTLED
+        if settled and _same_file(known, os.stat(known.path)):
+            return known
+        now = look_at(known.path)
+    except OSError:
+        return None
+    return now if now.digest == known.digest else None
+
+
+def _same_file(known: LookedAt, facts: os.stat_result) -> bool:
+    return (known.size, known.inode, known.modified, known.changed) == (
+        facts.st_size,
+        facts.st_ino,
+        facts.st_mtime_ns,
+        facts.st_ctime_ns,
+    )
 
 
 def named(reference: str) -> str:
@@ -77,11 +124,6 @@ def _is_link(reference: str) -> bool:
     return reference.lower().startswith(("http:", "https:", "data:"))
 
 
-def _digest(path: str) -> str:
-    with open(path, "rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _data_url_problem(reference: str, mask: bool) -> str | None:
     head, comma, body = reference.partition(",")
     if not comma or not head.lower().startswith("data:image/") or not head.lower().endswith(";base64"):
@@ -90,10 +132,11 @@ def _data_url_problem(reference: str, mask: bool) -> str | None:
         data = pybase64.b64decode(body, validate=True)
     except ValueError:
         return "holds broken base64"
-    return _image_problem(io.BytesIO(data), mask)
+    return _image_problem(*_image(io.BytesIO(data)), mask)
 
 
-def _image_problem(stream: BinaryIO, mask: bool) -> str | None:
+def _image(stream: BinaryIO) -> tuple[str | None, str | None]:
+    """What is wrong with a picture, and its format."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -105,10 +148,14 @@ def _image_problem(stream: BinaryIO, mask: bool) -> str | None:
                 # Only decoding to the last pixel finds a JPEG whose end is missing.
                 image.load()
     except Image.DecompressionBombError:
-        return "has too many pixels"
+        return "has too many pixels", None
     except UnidentifiedImageError:
-        return "is not an image"
+        return "is not an image", None
     except Exception:
         # Pillow's readers raise whatever broken bytes lead them to (SyntaxError, struct.error, …).
-        return "is a damaged image"
-    return "is not a PNG" if mask and form != "PNG" else None
+        return "is a damaged image", None
+    return None, form
+
+
+def _image_problem(problem: str | None, form: str | None, mask: bool) -> str | None:
+    return problem or ("is not a PNG" if mask and form != "PNG" else None)

@@ -1,5 +1,21 @@
 -- Reading the manifest into the ledger.
 
+-- name: forget_reading
+DELETE FROM notes WHERE key = 'reading';
+
+-- name: forget_pictures
+DELETE FROM pictures;
+
+-- name: note_reading
+INSERT INTO notes (key, value) VALUES ('reading', :text);
+
+-- name: note_picture
+INSERT OR REPLACE INTO pictures (path, digest, size, inode, modified, changed, looked_at)
+VALUES (:path, :digest, :size, :inode, :modified, :changed, :looked_at);
+
+-- name: pictures
+SELECT * FROM pictures;
+
 -- name: open_seen
 CREATE TEMP TABLE IF NOT EXISTS seen (key INTEGER PRIMARY KEY);
 
