@@ -110,7 +110,7 @@ class Unfinished:
         if record.state is JobState.DONE:
             return
         error_kind = record.error.kind if record.error else ""
-        kind = self._kinds.setdefault((record.state, self._way(record), error_kind), _Kind())
+        kind = self._kinds.setdefault((record.state, self.way(record), error_kind), _Kind())
         kind.count += 1
         if kind.count <= NAMED:
             kind.named.append((record.job.id, reason(record)))
@@ -131,7 +131,8 @@ class Unfinished:
             if not mixed:
                 yield f"  -> {commands.advice(state, way)}"
 
-    def _way(self, record: JobRecord) -> Way:
+    def way(self, record: JobRecord) -> Way:
+        """What a retry of this job would do."""
         kind = record.error.kind if record.error else ""
         if record.state is JobState.HELD or (record.state is JobState.FAILED and kind in _TASK_GOES_ON):
             last = record.attempts[-1] if record.attempts else None

@@ -63,6 +63,7 @@ RINGS = {
     "answers": 4,
     "verify": 4,
     "export": 4,
+    "report": 4,
     "api": 4,
     "cli": 5,
     "__main__": 5,

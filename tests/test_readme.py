@@ -119,7 +119,7 @@ def test_the_first_batch_runs_as_shown_and_running_it_again_sends_nothing(cli: C
     assert cli.json("verify", "cats.yaml")["checked"] == 2
 
 
-def test_the_datasets_shown_are_made_as_shown(cli: Cli) -> None:
+def test_the_datasets_and_reports_shown_are_made_as_shown(cli: Cli) -> None:
     cli.write("cats.yaml", CATS + REHEARSED)
     cli.run("run", "cats.yaml", code=0)
     shown = [shlex.split(line)[1:] for line in _commands() if line.startswith("batchgen export out/cats")]
@@ -127,6 +127,11 @@ def test_the_datasets_shown_are_made_as_shown(cli: Cli) -> None:
     for words in shown:
         cli.run(*words, code=0)
         assert (cli.folder / words[2]).exists()
+    reports = [shlex.split(line)[1:] for line in _commands() if line.startswith("batchgen report out/cats")]
+    assert len(reports) == 2
+    for words in reports:
+        cli.run(*words, code=0)
+        assert (cli.folder / "out/cats/report.html").exists()
 
 
 def test_the_first_batch_asks_for_the_variable_that_the_readme_exports(cli: Cli) -> None:

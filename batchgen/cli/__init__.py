@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "reparse": "Read saved replies again with today's parser, at no cost.",
     "verify": "Compare ledger, files and hashes.",
     "export": "What is done so far as a dataset: imagefolder, parquet, webdataset, csv, jsonl.",
+    "report": "One HTML page: summary, charts, what is not done and why, every picture.",
     "providers": "The provider profiles and what they take.",
     "simulate": "A simulated provider on this machine, with faults on request.",
     "init": "Write a commented starter manifest.",

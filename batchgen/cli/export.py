@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import click
 
+from batchgen.cli.pace import now_and_then
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
 from batchgen.errors import UsageError
 from batchgen.export.choices import Condition, ShardSize, Split
@@ -26,9 +26,6 @@ from batchgen.summary import counted
 
 INCOMPLETE = 1
 """Exit code when an image that the ledger calls saved is not in the export."""
-
-_SAY_EVERY = 5.0
-"""Seconds between two lines of progress."""
 
 _WHY = {
     Lost.MISSING: "not on disk: batchgen verify names them, batchgen run fetches them again",
@@ -91,7 +88,7 @@ def command(
         survey = asyncio.run(_collect(workspace, selection, workspace.resolve().name, rows))
         whole = aside / "whole"
         whole.mkdir()
-        exported = write(workspace, rows, survey, whole, wanted, _progress(survey.images))
+        exported = write(workspace, rows, survey, whole, wanted, now_and_then(survey.images, "images"))
         if not wanted.described:
             whole = whole / f"{STEM}.{wanted.format}"
         whole.rename(aside / place_of_export.name)
@@ -132,18 +129,6 @@ def _wanted(options: _Options, dest: Path) -> Wanted:
 async def _collect(workspace: Path, selection: Selection, name: str, rows: Path) -> Survey:
     async with Reader.open(workspace) as reader:
         return await collect(reader.jobs(Filter()), selection, name, rows)
-
-
-def _progress(total: int) -> Callable[[int], None]:
-    said = time.monotonic()
-
-    def told(number: int) -> None:
-        nonlocal said
-        if (now := time.monotonic()) - said >= _SAY_EVERY:
-            said = now
-            click.echo(f"{number} of {total} images", err=True)
-
-    return told
 
 
 def _text(exported: Exported, survey: Survey, dest: Path) -> Iterator[str]:

@@ -41,10 +41,7 @@ class Condition:
         key, equals, pattern = text.partition("=")
         if not equals:
             raise UsageError(f"--where {text!r}: expected KEY=VALUE, such as model=gpt-image-2 or meta.style=oil")
-        if key not in WHERE_KEYS and not (key.startswith(META) and len(key) > len(META)):
-            near = difflib.get_close_matches(key, WHERE_KEYS, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else f"; the keys are {', '.join(WHERE_KEYS)}, meta.NAME"
-            raise UsageError(f"--where {text!r}: unknown key {key!r}{hint}")
+        require_key(key, f"--where {text!r}")
         if key == "state" and not fnmatch.filter(list(JobState), pattern):
             raise UsageError(f"--where {text!r}: no such state; the states are {', '.join(JobState)}")
         return cls(key, pattern)
@@ -53,6 +50,15 @@ class Condition:
         """Whether the job is as the condition says; a job without the key is not."""
         value = value_of(record, self.key)
         return value is not None and fnmatch.fnmatchcase(value, self.pattern)
+
+
+def require_key(key: str, option: str) -> str:
+    """The key, if jobs have such a thing. Raises `UsageError`, which begins with `option`."""
+    if key in WHERE_KEYS or (key.startswith(META) and len(key) > len(META)):
+        return key
+    near = difflib.get_close_matches(key, WHERE_KEYS, n=1)
+    hint = f", did you mean {near[0]!r}?" if near else f"; the keys are {', '.join(WHERE_KEYS)}, meta.NAME"
+    raise UsageError(f"{option}: unknown key {key!r}{hint}")
 
 
 def value_of(record: JobRecord, key: str) -> str | None:

@@ -6,10 +6,7 @@ Threads read ahead of the writer, a few pictures at most; they come out in the o
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
@@ -17,13 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from batchgen.export.rows import Row
+from batchgen.images.ahead import ahead
 from batchgen.storage.local import inside
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-READ_AHEAD: Final = min(4, os.cpu_count() or 1)
-"""Threads, and pictures that are held beside the one that is being written, for each thread one."""
 
 IMAGE_FORMATS: Final = ("png", "jpeg", "webp")
 """What pictures can be encoded to."""
@@ -62,7 +57,7 @@ class Picture:
 
 def pictures(workspace: Path, rows: Iterable[Row], shape: Shape) -> Iterator[tuple[Row, Picture | Lost]]:
     """Each row with its picture, in order. A picture that was encoded anew has a row with its new facts."""
-    return _ahead(rows, lambda row: _picture(workspace, row, shape))
+    return ahead(rows, lambda row: _picture(workspace, row, shape))
 
 
 def on_disk(workspace: Path, rows: Iterable[Row]) -> Iterator[tuple[Row, Picture | Lost]]:
@@ -77,24 +72,6 @@ def on_disk(workspace: Path, rows: Iterable[Row]) -> Iterator[tuple[Row, Picture
             yield row, Lost.MISSING
         else:
             yield row, Picture(row, b"") if size == row["bytes"] else Lost.CHANGED
-
-
-def _ahead(
-    rows: Iterable[Row], work: Callable[[Row], Picture | Lost]
-) -> Iterator[tuple[Row, Picture | Lost]]:
-    waiting: deque[tuple[Row, Future[Picture | Lost]]] = deque()
-    pool = ThreadPoolExecutor(READ_AHEAD)
-    try:
-        for row in rows:
-            waiting.append((row, pool.submit(work, row)))
-            if len(waiting) > READ_AHEAD:
-                row, done = waiting.popleft()
-                yield row, done.result()
-        while waiting:
-            row, done = waiting.popleft()
-            yield row, done.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _picture(workspace: Path, row: Row, shape: Shape) -> Picture | Lost:

@@ -1,0 +1,66 @@
+"""Small copies of saved pictures: made once, kept in `.thumbnails/` of the workspace, and never half there.
+
+They are named by the picture's own hash, so a picture that changes gets another. Safe to delete at any
+time. Blocks: call it in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+from batchgen.storage.local import inside
+
+FOLDER: Final = ".thumbnails"
+"""Below the workspace."""
+
+SIDE: Final = 320
+"""Pixels of the longer side: sharp at half of it on a fine screen."""
+
+MIME: Final = "image/webp"
+ENDING: Final = ".webp"
+_QUALITY: Final = 72
+
+
+def thumbnail(workspace: Path, path: str, sha256: str) -> Path | None:
+    """The small copy of the saved picture at `path`, made now if it isn't there yet.
+
+    None when the picture is not in the workspace, or can't be decoded. Raises `OSError` when the copy can't be written.
+    """
+    picture = inside(workspace, path)
+    if picture is None or not picture.is_file():
+        return None
+    place = workspace / FOLDER / sha256[:2] / f"{sha256}{ENDING}"
+    if place.exists():
+        return place
+    data = _shrunk(picture)
+    if data is None:
+        return None
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Two that make the same one at the same time write the same bytes to files of their own.
+    aside = place.with_name(f".{sha256}.{os.getpid()}.{threading.get_ident()}")
+    aside.write_bytes(data)
+    aside.replace(place)
+    return place
+
+
+def _shrunk(picture: Path) -> bytes | None:
+    from PIL import Image, ImageOps  # late: it costs 50 ms that `status` must not pay
+
+    Image.MAX_IMAGE_PIXELS = None  # `inspect` refused what is too large when it was downloaded
+    try:
+        with Image.open(picture) as opened:
+            opened.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded at a smaller size at once
+            image = ImageOps.exif_transpose(opened)
+            image = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
+    except Exception as error:  # Pillow's decoders raise nearly anything on data they don't like
+        if isinstance(error, MemoryError):
+            raise
+        return None
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    small = BytesIO()
+    image.save(small, "WEBP", quality=_QUALITY, method=4)
+    return small.getvalue()

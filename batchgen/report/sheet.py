@@ -1,0 +1,116 @@
+"""The pictures of the report: one contact sheet, a sheet for each group, or a grid that compares groups.
+
+With two keys and more, the last one makes the columns and the one before it the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Final, TypeAlias, TypeVar
+
+from batchgen.report.gather import MOST_PICTURES, Facts, Shot
+from batchgen.report.markup import link, text
+from batchgen.summary import counted
+
+MOST_COLUMNS: Final = 12
+"""A grid of more would be read by nobody; its groups stand below each other then."""
+
+_MOST_IN_CELL: Final = 8
+"""Pictures of one cell of a grid; what is more is counted."""
+
+K = TypeVar("K")
+Source: TypeAlias = Callable[[Shot], str | None]
+"""Where the small copy of a picture is: the value of `src`, or None when the picture can't be had."""
+
+
+def sheet(facts: Facts, source: Source) -> Iterator[str]:
+    """The whole part of the page, piece by piece: it holds the pictures' bytes."""
+    shots = facts.pictures
+    total = sum(maker.images for maker in facts.makers.values())
+    if not shots:
+        yield '<p class="quiet">No picture is on disk yet.</p>'
+        return
+    if total > MOST_PICTURES:
+        yield f'<p class="quiet">The first {MOST_PICTURES:,} of {total:,} pictures; --where shows others.</p>'
+    depth = len(facts.group_by)
+    columns = list(dict.fromkeys(shot.groups[-1] for shot in shots)) if depth > 1 else []
+    if depth == 0:
+        yield from _contact(shots, source)
+    elif depth == 1 or len(columns) > MOST_COLUMNS:
+        yield from _sections(shots, range(depth), facts.group_by, lambda some: _contact(some, source))
+    else:
+        yield from _sections(shots, range(depth - 2), facts.group_by, lambda some: _grid(some, facts.group_by, source))
+
+
+def _sections(
+    shots: Sequence[Shot], keys: range, names: Sequence[str], inner: Callable[[Sequence[Shot]], Iterator[str]]
+) -> Iterator[str]:
+    """A heading for each group of the outer keys, in the order in which the manifest has them."""
+    for values, some in grouped(shots, lambda shot: tuple(shot.groups[key] for key in keys)).items():
+        if values:
+            heading = " · ".join(
+                f'<span class="of">{text(names[key])}</span> {text(value)}'
+                for key, value in zip(keys, values, strict=True)
+            )
+            yield f'<h3 class="group">{heading} <small>{counted(len(some), "picture")}</small></h3>'
+        yield from inner(some)
+
+
+def _contact(shots: Sequence[Shot], source: Source) -> Iterator[str]:
+    yield '<div class="sheet">'
+    for shot in shots:
+        yield _figure(shot, source)
+    yield "</div>"
+
+
+def _grid(shots: Sequence[Shot], names: Sequence[str], source: Source) -> Iterator[str]:
+    rows = grouped(shots, lambda shot: shot.groups[-2])
+    columns = list(dict.fromkeys(shot.groups[-1] for shot in shots))
+    title = f"{names[-2]} by {names[-1]}"
+    heads = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
+    corner = f'<td class="of">{text(names[-2])} ↓ {text(names[-1])} →</td>'
+    yield f'<div class="wide" role="region" aria-label="{text(title)}" tabindex="0"><table class="grid">'
+    yield f"<thead><tr>{corner}{heads}</tr></thead><tbody>"
+    for row, some in rows.items():
+        cells = grouped(some, lambda shot: shot.groups[-1])
+        yield f'<tr><th scope="row">{text(row)}</th>'
+        for column in columns:
+            yield from _cell(cells.get(column, ()), source)
+        yield "</tr>"
+    yield "</tbody></table></div>"
+
+
+def _cell(shots: Sequence[Shot], source: Source) -> Iterator[str]:
+    if not shots:
+        yield '<td class="none" aria-label="no picture">–</td>'
+        return
+    yield '<td><div class="sheet">'
+    for shot in shots[:_MOST_IN_CELL]:
+        yield _figure(shot, source)
+    yield "</div>"
+    if (more := len(shots) - _MOST_IN_CELL) > 0:
+        yield f'<p class="quiet">and {more:,} more</p>'
+    yield "</td>"
+
+
+def _figure(shot: Shot, source: Source) -> str:
+    small = source(shot)
+    name = shot.id if not shot.position else f"{shot.id} ~{shot.position}"
+    facts = " · ".join(word for word in (shot.model, shot.ratio) if word)
+    caption = f"<figcaption><b>{text(name)}</b><span>{text(facts)}</span></figcaption>"
+    if small is None:
+        return f'<figure class="lost"><div>not on disk any more</div>{caption}</figure>'
+    image = (
+        f'<img src="{small}" alt="{text(shot.prompt)}" title="{text(shot.prompt)}"'
+        f' width="{shot.width}" height="{shot.height}" loading="lazy" decoding="async">'
+    )
+    return f'<figure><a href="{link(shot.path)}">{image}</a>{caption}</figure>'
+
+
+def grouped(shots: Sequence[Shot], key: Callable[[Shot], K]) -> Mapping[K, Sequence[Shot]]:
+    """The pictures by a key, each group where its first picture stands."""
+    found: dict[K, list[Shot]] = {}
+    for value, some in groupby(shots, key):
+        found.setdefault(value, []).extend(some)
+    return found
