@@ -7,7 +7,7 @@ the tail of a problem line; where it stands is the loader's business.
 from __future__ import annotations
 
 import re
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -31,6 +31,18 @@ _T = TypeVar("_T")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
+class Written(float):
+    """A number of a JSON file that remembers how it was written: `id: 1.50` is no 1.5."""
+
+    written: str
+    __slots__ = ("written",)
+
+    def __new__(cls, written: str) -> Self:
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
+
+
 def wrong(message: str) -> PydanticCustomError:
     """A mistake to raise in a validator; `message` is the tail of a problem line."""
     # The message is data, not a template: braces in a user's value must not be filled in.
@@ -42,6 +54,8 @@ def _text(value: object) -> str | None:
         return None
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Written):
+        return value.written
     if isinstance(value, int | float):
         return str(value)
     if not isinstance(value, str):

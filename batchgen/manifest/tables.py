@@ -11,12 +11,14 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isinf
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from batchgen.manifest.fields import Written
 from batchgen.manifest.problems import Origin, Place, Problems
 from batchgen.manifest.schema import JOB_KEYS
-from batchgen.manifest.words import did_you_mean, nearest
+from batchgen.manifest.words import did_you_mean, nearest, shortened
 from batchgen.model import Json
 
 Values: TypeAlias = dict[str, Json]
@@ -24,6 +26,7 @@ Values: TypeAlias = dict[str, Json]
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".jsonl": "", ".ndjson": ""}
 """The job files by ending, with what separates their cells; the empty ones are lines of JSON."""
 
+_MOST_DIGITS = 400
 _LISTS = frozenset({"references", "provider"})
 _MAPPINGS = frozenset({"meta", "params", "matrix"})
 
@@ -194,7 +197,9 @@ def _with_meta(values: Values, meta: dict[str, Json]) -> Values:
 def _json_object(text: str) -> Values:
     """Parse one JSON object. Raises ValueError in words."""
     try:
-        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        found = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_float, parse_int=_int
+        )
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} (character {error.pos + 1})") from None
     except RecursionError:
@@ -216,6 +221,19 @@ def _unique(pairs: list[tuple[str, Json]]) -> Values:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"key '{twice}' is there twice")
     return values
+
+
+def _float(text: str) -> float:
+    number = Written(text)
+    if isinf(number):
+        raise ValueError(f"{shortened(text)} is more than a number can be")
+    return number
+
+
+def _int(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits: write it as text, in quotes")
+    return int(text)
 
 
 def _no_constant(name: str) -> Json:

@@ -211,6 +211,13 @@ def test_jsonl_keeps_its_types(write: Writer) -> None:
     assert (job.n, job.meta, job.params) == (2, {"deep": [1, None]}, {"seed": 7})
 
 
+def test_a_number_of_a_json_line_is_taken_as_written_where_text_is_expected(write: Writer) -> None:
+    rows = '{"id": 1.50, "prompt": 1e3, "n": 2.0, "meta": {"price": 1.50}, "matrix": {"k": [0.10, 0.1, 7]}}\n'
+    jobs = [entry.job for entry in _entries(write("a.jsonl", rows), provider="tu-zi")]
+    assert [job.id for job in jobs] == ["1.50+0.10", "1.50+0.1", "1.50+7"]
+    assert {(job.prompt, job.n, json.dumps(job.meta["price"])) for job in jobs} == {("1e3", 2, "1.5")}
+
+
 def test_the_digest_follows_the_manifest_and_its_job_file(write: Writer) -> None:
     write("p.csv", "prompt\nx\n")
     path = write("a.yaml", HEAD + "jobs: p.csv\n")
@@ -396,6 +403,10 @@ TABLE_MISTAKES = {
         "a.jsonl:1: unknown key 'ratoi' in job 1, did you mean 'ratio'?"
     ],
     ("a.jsonl", "[" * 200_000 + "\n"): ["a.jsonl:1: not a JSON object: nested too deep"],
+    ("a.jsonl", '{"prompt": "x", "params": {"k": 1e999}}\n{"prompt": ' + "1" * 5000 + "}\n"): [
+        "a.jsonl:1: not a JSON object: 1e999 is more than a number can be",
+        "a.jsonl:2: not a JSON object: a number of 5,000 digits: write it as text, in quotes",
+    ],
     ("a.tsv", "prompt\tn\nx\t1\ty\n"): ["a.tsv:2: 3 cells where the header has 2"],
     ("a.txt", "prompt\n"): ["a.txt: a manifest ends in .yaml, .csv, .tsv or .jsonl"],
 }
