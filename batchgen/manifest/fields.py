@@ -27,6 +27,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _IMAGE_ENDING = re.compile(r"\.(?:png|jpe?g|webp|gif|avif)$", re.IGNORECASE)
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+MOST_IMAGES = 10_000
+"""Images of one job: more is a slip of the pen."""
+
+_MOST = 10**15
 _T = TypeVar("_T")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -110,8 +114,15 @@ def _whole(value: object) -> int | None:
 
 def _above_zero(value: object) -> int | None:
     number = _whole(value)
-    if number is not None and number < 1:
-        raise wrong(f"'{number}' must be 1 or more")
+    if number is not None and not 1 <= number <= _MOST:
+        raise wrong(f"'{shortened(value)}' must be 1 or more" + (f", at most {_MOST:,}" if number > 1 else ""))
+    return number
+
+
+def _images(value: object) -> int | None:
+    number = _above_zero(value)
+    if number is not None and number > MOST_IMAGES:
+        raise wrong(f"'{shortened(value)}' must be at most {MOST_IMAGES:,}")
     return number
 
 
@@ -258,6 +269,7 @@ Name: TypeAlias = Annotated[str | None, BeforeValidator(_name), WithJsonSchema(_
 Ratio: TypeAlias = Annotated[str | None, BeforeValidator(_ratio), WithJsonSchema(_TEXT)]
 Size: TypeAlias = Annotated[str | None, BeforeValidator(_size), WithJsonSchema(_TEXT)]
 Count: TypeAlias = Annotated[int | None, BeforeValidator(_above_zero), WithJsonSchema(_COUNT)]
+Images: TypeAlias = Annotated[int | None, BeforeValidator(_images), WithJsonSchema(_COUNT)]
 Percent: TypeAlias = Annotated[int | None, BeforeValidator(_percent), WithJsonSchema(_COUNT)]
 Number: TypeAlias = Annotated[
     float | None, BeforeValidator(_number), WithJsonSchema({"type": ["number", "string", "null"]})

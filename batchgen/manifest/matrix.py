@@ -59,7 +59,9 @@ def over(base: Sequence[Axis], own: Sequence[Axis]) -> tuple[Axis, ...]:
     kept = []
     for axis in base:
         places = [place for place, name in enumerate(axis.names) if name not in taken]
-        if places:
+        if len(places) == len(axis.names):
+            kept.append(axis)
+        elif places:
             rows = [tuple(row[place] for place in places) for row in axis.rows]
             # Without its partner a zipped list may repeat itself.
             apart = {json.dumps(row, sort_keys=True): row for row in rows}

@@ -25,6 +25,7 @@ from batchgen.manifest.fields import (
     Filled,
     Flag,
     Given,
+    Images,
     Name,
     Number,
     Percent,
@@ -65,7 +66,7 @@ class MatrixSection(BaseModel):
     output_format: Several[Filled] = ()
     output_compression: Several[Percent] = ()
     background: Several[Filled] = ()
-    n: Several[Count] = ()
+    n: Several[Images] = ()
     references: Several[Texts] = ()
     mask: Several[Filled] = ()
     after: Several[Name] = ()
@@ -116,7 +117,7 @@ class JobRow(Section):
     output_format: Filled = None
     output_compression: Percent = None
     background: Filled = None
-    n: Count = None
+    n: Images = None
     references: Texts = ()
     mask: Filled = None
     after: Name = None

@@ -123,6 +123,13 @@ class _Table:
 
     def _known(self, names: list[str], place: Place) -> dict[int, str]:
         keys: dict[int, str] = {}
+        other = next((sign for sign in ";\t," if sign in names[0]), None) if len(names) == 1 else None
+        if other is not None:
+            shown = "a tab" if other == "\t" else f"'{other}'"
+            text = f"the columns are separated by {shown}: commas belong into a .csv, tabs into a .tsv"
+            self._problems.add(place, text)
+            self._doubtful.update(JOB_KEYS)
+            return keys
         for index, name in enumerate(names):
             if not name:
                 self._problems.add(place, f"column {index + 1} has no name")

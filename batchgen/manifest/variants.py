@@ -20,6 +20,7 @@ _KEYS = frozenset(JOB_KEYS)
 _OWN = ("ratio", "size", "quality", "output_format", "background")
 """Keys of the job itself that fill `{name}` where neither matrix nor `meta` has one."""
 
+_FILLED = ("id", "prompt", "references", "mask", "after", "meta", *_OWN)
 _ODD = re.compile(r"[\x00-\x1f\x7f\s]+")
 
 
@@ -57,10 +58,10 @@ class Variants:
 
     def __iter__(self) -> Iterator[Variant]:
         for values in combinations(self._axes):
-            job = _with_values(self._job, values)
-            prompt = self._parsed[job.prompt]
+            changes = _changes(self._job, values)
+            prompt = self._parsed[changes.get("prompt", self._job.prompt)]
             for index in range(prompt.count):
-                yield self._variant(job, values, prompt.pick(index))
+                yield self._variant(changes, values, prompt.pick(index))
 
     def _prompts(self) -> list[str]:
         """Each prompt that the matrix gives, one for each of its steps; else the job's own."""
@@ -92,48 +93,46 @@ class Variants:
                 )
         return tuple(said)
 
-    def _variant(self, job: Job, values: Mapping[str, Json], picked: Picked) -> Variant:
+    def _variant(self, changes: Mapping[str, Any], values: Mapping[str, Json], picked: Picked) -> Variant:
         told = dict.fromkeys(self._warnings)
-        known = {**{key: getattr(job, key) for key in _OWN}, **job.meta, **values}
+        job = self._job
+        # Any: each value was checked as its key's own kind when the row and its matrix were read.
+        now: dict[str, Any] = {**{key: getattr(job, key) for key in _FILLED}, **changes}
+        known = {**{key: now[key] for key in _OWN}, **now["meta"], **values}
 
         def fill(text: str, where: str, prompt: Picked | None = None) -> str:
+            if prompt is None and "{" not in text:
+                return text
             full, absent = (prompt or parse(text, alternatives=False).pick(0)).filled(known)
             for name in absent:
                 told[f"{{{name}}} in {where} stays as it is: no meta key or matrix value of that name"] = None
             return full
 
-        identity = fill(job.id, "the id")
-        if identity:
+        now["prompt"] = fill("", "the prompt", picked)
+        now["references"] = tuple(fill(reference, "a reference") for reference in now["references"])
+        if now["mask"]:
+            now["mask"] = fill(now["mask"], "the mask")
+        if now["id"]:
             words = [word(values[name]) for name in self._behind_id]
-            identity = suffixed(_one_line(identity), [*words, *map(word, picked.chosen)])
-        parent = job.after
-        if parent:
+            now["id"] = suffixed(_one_line(fill(now["id"], "the id")), [*words, *map(word, picked.chosen)])
+        if now["after"]:
             words = [word(values[name]) for name in self._behind_after]
-            parent = suffixed(_one_line(fill(parent, "'after'")), words)
-        full = replace(
-            job,
-            id=identity,
-            prompt=fill("", "the prompt", picked),
-            references=tuple(fill(reference, "a reference") for reference in job.references),
-            mask=job.mask and fill(job.mask, "the mask"),
-            after=parent,
-        )
-        return Variant(full, tuple(told))
+            now["after"] = suffixed(_one_line(fill(now["after"], "'after'")), words)
+        return Variant(replace(job, **now), tuple(told))
 
 
-def _with_values(job: Job, values: Mapping[str, Json]) -> Job:
-    """The job with a combination's values: job keys set, `meta` and `params` joined, other names in `meta`."""
-    # Any: each value was checked as its key's own kind when the matrix was read.
-    keyed: dict[str, Any] = {name: value for name, value in values.items() if name in _KEYS}
+def _changes(job: Job, values: Mapping[str, Json]) -> dict[str, Any]:
+    """What a combination's values change: job keys are set, `meta` and `params` joined, other names go to `meta`."""
+    changes: dict[str, Any] = {name: value for name, value in values.items() if name in _KEYS}
+    for key, nothing in (("prompt", ""), ("model", ""), ("n", 1)):
+        if key in changes:
+            changes[key] = changes[key] or nothing
     free = {name: value for name, value in values.items() if name not in _KEYS}
-    if "n" in keyed:
-        keyed["n"] = keyed["n"] or 1
-    for key in ("prompt", "model"):
-        if key in keyed:
-            keyed[key] = keyed[key] or ""
-    keyed["meta"] = {**job.meta, **keyed.get("meta", {}), **free}
-    keyed["params"] = {**job.params, **keyed.get("params", {})}
-    return replace(job, **keyed)
+    if free or "meta" in changes:
+        changes["meta"] = {**job.meta, **changes.get("meta", {}), **free}
+    if "params" in changes:
+        changes["params"] = {**job.params, **changes["params"]}
+    return changes
 
 
 def _one_line(text: str) -> str:

@@ -75,7 +75,7 @@ def read_parts(path: Path, origin: Origin, streamed: str, problems: Problems) ->
             place = origin.at(mark.line + 1, mark.column + 1) if mark else origin.at()
             raise Fatal(place, _syntax(error)) from None
         except yaml.reader.ReaderError as error:
-            raise Fatal(origin.at(), f"unreadable as YAML: {error.reason}") from None
+            raise Fatal(origin.at(_line_at(path, error.position)), f"unreadable as YAML: {error.reason}") from None
 
 
 def _spot(event: yaml.Event) -> tuple[int, int]:
@@ -83,7 +83,23 @@ def _spot(event: yaml.Event) -> tuple[int, int]:
     return (mark.line + 1, mark.column + 1) if mark else (0, 0)
 
 
+def _line_at(path: Path, position: int) -> int:
+    """The line of a byte of the file."""
+    with path.open("rb") as stream:
+        return stream.read(position).count(b"\n") + 1
+
+
+_ADVICE = {
+    "mapping values are not allowed in this context": "text with ': ' in it goes in quotes",
+    "found character that cannot start any token": "text that begins with %, @ or ` goes in quotes, and lines "
+    "are indented with spaces, not tabs",
+}
+
+
 def _syntax(error: yaml.MarkedYAMLError) -> str:
+    advice = _ADVICE.get(error.problem or "")
+    if advice:
+        return f"not YAML: {error.problem}: {advice}"
     begun = f" {error.context} from line {error.context_mark.line + 1} on" if error.context_mark else ""
     return f"not YAML: {error.problem}{begun}"
 
@@ -106,6 +122,7 @@ class _Builder:
         root = next(self._events)
         if not isinstance(root, yaml.MappingStartEvent):
             raise Fatal(self._place(root), "a manifest is a mapping with 'jobs'")
+        self._refuse_tag(root)
         seen: dict[str, Node] = {}
         for event in self._events:
             if isinstance(event, yaml.MappingEndEvent):
@@ -114,6 +131,7 @@ class _Builder:
             self._refuse_duplicate(key, seen)
             value = next(self._events)
             if key.text == streamed and isinstance(value, yaml.SequenceStartEvent):
+                self._refuse_tag(value)
                 yield Part(key, self._node("list", value), False)
                 for item in self._events:
                     if isinstance(item, yaml.SequenceEndEvent):
@@ -132,6 +150,11 @@ class _Builder:
     def _node(self, kind: Literal["scalar", "list", "map"], event: yaml.Event) -> Node:
         line, column = _spot(event)
         return Node(kind, line, column)
+
+    def _refuse_tag(self, event: _NodeEvents) -> None:
+        if event.tag not in _TEXT_TAGS:
+            shown = str(event.tag).replace("tag:yaml.org,2002:", "!!")
+            self._problems.add(self._place(event), f"tag '{shown}' is not taken")
 
     def _key(self, event: yaml.Event) -> Node:
         if isinstance(event, yaml.AliasEvent):
@@ -166,9 +189,7 @@ class _Builder:
             raise Fatal(self._place(event), "a value is missing")
         if depth > MAX_DEPTH:
             raise Fatal(self._place(event), f"nested more than {MAX_DEPTH} deep")
-        if event.tag not in _TEXT_TAGS:
-            shown = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-            self._problems.add(self._place(event), f"tag '{shown}' is not taken")
+        self._refuse_tag(event)
         if isinstance(event, yaml.ScalarEvent):
             node = self._node("scalar", event)
             node.text = event.value

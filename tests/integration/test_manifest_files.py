@@ -68,7 +68,7 @@ def test_every_example_is_right_and_warns_of_nothing(path: Path) -> None:
 def test_every_example_opens_by_saying_what_it_is_and_how_to_run_it(path: Path) -> None:
     lines = path.read_text().splitlines()
     comments = lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
-    assert 2 <= len(comments) <= 4
+    assert 2 <= len(comments) <= 6
     assert f"batchgen run jobs/{path.name}" in "\n".join(comments)
 
 
@@ -300,6 +300,15 @@ JOB_MISTAKES = {
     "- {prompt: x, matrix: {provider: [tu-zi, apyi]}}": [
         "a.yaml:3:34: unknown provider 'apyi', did you mean 'apiyi'?"
     ],
+    "- {prompt: x, n: 20000}": ["a.yaml:3:18: n '20000' must be at most 10,000"],
+    "- prompt: a: b": [
+        "a.yaml:3:12: not YAML: mapping values are not allowed in this context: text with ': ' in it goes in quotes"
+    ],
+    "- prompt: @a": [
+        "a.yaml:3:11: not YAML: found character that cannot start any token: text that begins with %, @ or ` goes "
+        "in quotes, and lines are indented with spaces, not tabs"
+    ],
+    "- prompt: 'bell \x07'": ["a.yaml:3: unreadable as YAML: control characters are not allowed"],
     "- {id: a+1, prompt: x}\n- {id: a, prompt: x, matrix: {n: [1]}}": [
         "a.yaml:4:8: duplicate id 'a+1', first at a.yaml:3:8"
     ],
@@ -327,6 +336,10 @@ HEAD_MISTAKES = {
     "- a\n": ["a.yaml:1:1: a manifest is a mapping with 'jobs'"],
     "provider: tu-zi\n": ["a.yaml: no 'jobs': a list of jobs, or the path of a CSV, TSV or JSONL file"],
     "job: []\n": ["a.yaml:1:1: unknown key 'job', did you mean 'jobs'?"],
+    "!!python/object:os.x\njobs: !!set [{prompt: x, provider: tu-zi}]\n": [
+        "a.yaml:1:1: tag '!!python/object:os.x' is not taken",
+        "a.yaml:2:7: tag '!!set' is not taken",
+    ],
     "jobs: []\n": ["a.yaml: no jobs in it"],
     "jobs: {a: b}\n": ["a.yaml:1:7: jobs must be a list, or the path of a CSV, TSV or JSONL file"],
     "jobs: no.csv\n": ["a.yaml:1:7: no.csv: no such file"],
@@ -388,6 +401,12 @@ TABLE_MISTAKES = {
     ],
     ("a.csv", 'prompt\n"one\ntwo"\n"never closed\nx\n'): [
         "a.csv:4: a quote that is opened here is never closed"
+    ],
+    ("a.csv", "prompt;ratio\nx;1:1\n"): [
+        "a.csv:1: the columns are separated by ';': commas belong into a .csv, tabs into a .tsv"
+    ],
+    ("a.tsv", "prompt,ratio\nx,1:1\n"): [
+        "a.tsv:1: the columns are separated by ',': commas belong into a .csv, tabs into a .tsv"
     ],
     ("a.csv", "prompt\n"): ["a.csv: no jobs in it"],
     ("a.csv", "\n\n"): ["a.csv: empty: the first line names the columns"],
