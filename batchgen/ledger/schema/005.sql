@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 -- Fifth version: the most that a request may cost is in its row before it leaves, and what was paid is summed
 -- by provider, for jobs that the manifest no longer lists too: that money is spent.
 
@@ -16,17 +15,3 @@ CREATE TRIGGER attempt_charged AFTER UPDATE OF cost ON attempts WHEN old.cost IS
     UPDATE tally SET n = round(n + ifnull(new.cost, 0) - ifnull(old.cost, 0), 6)
         WHERE subject = 'cost' AND state = new.provider;
 END;
-=======
--- What the jobs were read from, so that a manifest that is still the same need not be read again (with the
--- note `reading`): the local pictures they refer to, as the file system told of them at that time.
-
-CREATE TABLE pictures (
-    path      TEXT PRIMARY KEY,
-    digest    TEXT    NOT NULL,
-    size      INTEGER NOT NULL,
-    inode     INTEGER NOT NULL,
-    modified  INTEGER NOT NULL,  -- nanoseconds
-    changed   INTEGER NOT NULL,  -- nanoseconds
-    looked_at REAL    NOT NULL
-) WITHOUT ROWID;
->>>>>>> 070b03e (A manifest that is still the same is not read again, nor are its pictures)
