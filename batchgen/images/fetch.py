@@ -26,7 +26,7 @@ from batchgen.images.settle import settle, settle_spool
 from batchgen.images.spool import ASIDE
 from batchgen.images.verdicts import continues, refusal, validator, whole_size
 from batchgen.model import Download
-from batchgen.storage.local import INCOMING, disk, inside, remove
+from batchgen.storage.local import INCOMING, disk, folder_inside, remove
 from batchgen.transport import Head, Transport
 
 _REFUSAL_BYTES: Final = 4096
@@ -68,7 +68,7 @@ class Fetcher:
         another try; with the host's wait in seconds), `BadImage` (no image, cut, larger than
         `max_bytes`), `Blocked` (the address or the place is not allowed), `WorkspaceError`.
         """
-        if inside(self.workspace, work.target) is None:
+        if not folder_inside(self.workspace, work.target):
             raise Blocked("the place of the file lies outside the workspace")
         if work.spool is not None:
             spooled = partial(settle_spool, self.workspace, work)

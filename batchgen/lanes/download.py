@@ -7,12 +7,14 @@ fresh one, never by a new generation request.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import anyio
+from anyio.abc import TaskGroup
 
 from batchgen.errors import JobError
 from batchgen.events import Event, Failed, Generated, Saved
@@ -29,6 +31,12 @@ log = logging.getLogger(__name__)
 
 DEFAULT_CONCURRENCY = 8
 
+BLOCK = 32
+"""Outputs claimed at a time: one look into the ledger for many downloads."""
+
+GATHER = 0.005
+"""Seconds between a ring and the look that follows: many deliveries, one look."""
+
 
 class DownloadLane:
     """Fetches outputs of all providers until none is left and no more will come."""
@@ -37,6 +45,7 @@ class DownloadLane:
         self._context = context
         self._places = concurrency or DEFAULT_CONCURRENCY
         self._more = more
+        self._claimed: deque[DueOutput] = deque()
         self._busy: set[int] = set()
         self._asked: set[int] = set()
         self._put_off: set[int] = set()
@@ -48,23 +57,32 @@ class DownloadLane:
         async with anyio.create_task_group() as group:
             while True:
                 seen, now = self.bell.rings, self._context.now()
-                for output in await self._due(now):
-                    self._busy.add(output.output_id)
-                    group.start_soon(self._fetch, output)
-                due = await self._context.ledger.next_output_due(self._put_off)
-                stop = self._context.stop
+                if not self._claimed and len(self._busy) < self._places:
+                    self._claimed.extend(await self._due(now))
+                self._start(group)
+                if self._claimed:
+                    await self.bell.wait(seen, float("inf"))  # for a place
+                    continue
+                due, stop = await self._context.ledger.next_output_due(self._put_off | self._busy), self._context.stop
                 # What could not be written is still due: after a fatal stop it stays so for the next run.
                 finished = due is None or stop.fatal or (stop.draining and due > now)
                 if finished and not self._busy and not self._more():
                     return
-                # What is due already waits for a place or is under way: its end will ring.
                 await self.bell.wait(seen, due - now if due is not None and due > now else float("inf"))
+                await anyio.sleep(GATHER)
+
+    def _start(self, group: TaskGroup) -> None:
+        if self._context.stop.fatal:
+            self._claimed.clear()
+        while self._claimed and len(self._busy) < self._places:
+            output = self._claimed.popleft()
+            self._busy.add(output.output_id)
+            group.start_soon(self._fetch, output)
 
     async def _due(self, now: float) -> list[DueOutput]:
-        free = self._places - len(self._busy)
-        if free <= 0 or self._context.stop.fatal:
+        if self._context.stop.fatal:
             return []
-        return await self._context.ledger.due_outputs(now, free, exclude=self._busy | self._put_off)
+        return await self._context.ledger.due_outputs(now, BLOCK, exclude=self._busy | self._put_off)
 
     async def _fetch(self, output: DueOutput) -> None:
         context = self._context
@@ -146,6 +164,8 @@ class DownloadLane:
         async with aclosing(context.engine.run(work)) as events:
             async for event in events:
                 if isinstance(event, Generated):
+                    # What was claimed of the same attempt still has the dead links.
+                    self._claimed = deque(other for other in self._claimed if other.attempt_id != output.attempt_id)
                     return await context.ledger.fresh_links(output.attempt_id, event.images)
         return False
 

@@ -195,6 +195,12 @@ def inside(workspace: Path, relative: str) -> Path | None:
     return path if path != root and path.is_relative_to(root) else None
 
 
+def folder_inside(workspace: Path, relative: str) -> bool:
+    """Whether the folder of that path lies in the workspace; looks at the disk once for each folder."""
+    root = _real(workspace)
+    return _real((root / relative).parent).is_relative_to(root)
+
+
 @lru_cache(maxsize=1024)
 def _real(folder: Path) -> Path:
     # Remembered: a look at each part of a long path costs as much as writing the file does.
