@@ -15,7 +15,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from batchgen.errors import BadImage, Blocked, DownloadFailed, Interrupted, LinkDead, NotSent
+from batchgen.errors import BadImage, Blocked, DownloadFailed, Interrupted, LinkDead, NotSent, WorkspaceError
 from batchgen.events import Saved
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.follow import following
@@ -90,13 +90,14 @@ class Fetcher:
         try:
             try:
                 await self._download(url, part)
-            except (LinkDead, Blocked, BadImage):
+                return await anyio.to_thread.run_sync(self._complete, part, work, limiter=decoders())
+            except (LinkDead, Blocked, BadImage, WorkspaceError):
                 raise
             except BaseException:  # cancelled too: what came is kept, so that a resume can go on
                 await _shielded(part.suspend)
                 raise
-            return await anyio.to_thread.run_sync(self._complete, part, work, limiter=decoders())
-        except (LinkDead, Blocked, BadImage):
+        except (LinkDead, Blocked, BadImage, WorkspaceError):
+            # A disk that refused a write may hold half of it: no resume can be trusted.
             await _shielded(part.discard)
             raise
 

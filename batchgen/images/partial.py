@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
+from batchgen.errors import DownloadFailed, WorkspaceError
 from batchgen.storage.local import INCOMING, Aside, disk, remove
 
 PART: Final = ".part"
@@ -44,7 +47,8 @@ class PartialFile:
         self._aside: Aside | None = None
         self._gathered: list[bytes] = []
         self._written = 0
-        self._resumed = False
+        self._resumed = self._ended = False
+        self._lock = Lock()
         self.validator: str | None = None
         self.size = 0
 
@@ -87,13 +91,26 @@ class PartialFile:
 
     def finish(self) -> str:
         """Make the whole file durable and close it; returns its SHA-256."""
-        with self._flushed() as aside:
-            aside.sync()
+        with self._lock:
+            if self._ended:
+                raise DownloadFailed("the download was given up")
+            self._ended = True
+            with self._flushed() as aside:
+                aside.sync()
         self._forget_note()
         return aside.sha256
 
     def suspend(self) -> None:
-        """Keep what came for a later resume, or nothing where no resume can be trusted."""
+        """Keep what came for a later resume, or nothing where no resume can be trusted.
+
+        Does nothing where another thread is at its `finish`: an event loop that closes waits for no thread.
+        """
+        with self._lock:
+            if not self._ended:
+                self._ended = True
+                self._suspend()
+
+    def _suspend(self) -> None:
         if self.validator is None or self.size == 0:
             self.discard()
             return
@@ -106,7 +123,8 @@ class PartialFile:
     def discard(self) -> None:
         """Remove every trace."""
         if self._aside is not None:
-            self._aside.close()
+            with suppress(WorkspaceError):  # of a full disk: what can't be written goes anyway
+                self._aside.close()
             remove(self.path)
         self._forget_note()
 

@@ -20,6 +20,7 @@ from batchgen.errors import BadImage, Blocked, DownloadFailed, JobError, LinkDea
 from batchgen.events import Saved
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.fetch import Fetcher, clean_leftovers, fetch
+from batchgen.images.inspect import decoders
 from batchgen.images.spool import spool_inline
 from batchgen.model import Download
 from batchgen.transport import Transport
@@ -406,6 +407,33 @@ async def test_a_cancelled_download_keeps_what_came(bench: Bench) -> None:
         saved = await bench.fetch(server.url())
         assert server.header(1, "range") == f"bytes={kept}-"
     assert (bench.workspace / saved.path).read_bytes() == LARGE
+
+
+async def test_a_download_cancelled_when_it_is_all_here_keeps_it_and_closes_its_file(bench: Bench) -> None:
+    places = decoders()
+    async with Loopback([http(200, LARGE, ETag=ETAG)]) as server:
+        async with anyio.create_task_group() as group:
+            # With every place taken, a whole download waits before its end.
+            for number in range(int(places.total_tokens)):
+                places.acquire_on_behalf_of_nowait(number)
+            group.start_soon(bench.fetch, server.url())
+            with anyio.fail_after(30):
+                while not places.statistics().tasks_waiting:  # noqa: ASYNC110 - a limiter has no event for it
+                    await asyncio.sleep(0)
+            group.cancel_scope.cancel()
+        assert bench.files() == [f"{INCOMING}/o7.note", f"{INCOMING}/o7.part"]
+        assert (bench.workspace / INCOMING / "o7.part").read_bytes() == LARGE
+
+
+async def test_a_disk_that_refuses_the_bytes_keeps_nothing_that_a_resume_would_trust(bench: Bench) -> None:
+    part = bench.workspace / INCOMING / "o7.part"
+    part.parent.mkdir(parents=True)
+    part.symlink_to("/dev/full")
+    async with Loopback([http(200, LARGE, ETag=ETAG)]) as server:
+        with pytest.raises(WorkspaceError, match="No space left"):
+            await bench.fetch(server.url())
+    assert not part.is_symlink()
+    assert bench.files() == []
 
 
 # --- places ------------------------------------------------------------------------------------
