@@ -2,7 +2,8 @@
 
 A command is a function of the connection. Its caller is woken after COMMIT, so what it was told
 is on the disk. A command that raises is undone alone; a transaction that can't be committed
-fails for all of its commands. A cancelled caller never leaves half a command behind.
+fails for all of its commands. A cancelled caller never leaves half a command behind, and no cancel ends
+this task before its last commit: an event loop that closes cancels every task at once.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar, cast
 
@@ -64,25 +64,41 @@ class Writer:
         self._queue.put_nowait(None)
 
     async def drain(self) -> None:
-        """Commit group after group until closed."""
+        """Commit group after group until closed; no cancel ends it sooner."""
         closing = False
         while not closing:
-            group = [await self._queue.get()]
-            if group[0] is not None:
-                await asyncio.sleep(WINDOW)
+            group: list[tuple[Command, asyncio.Future[object]] | None] = []
+            # Those who wait for their commit, in their own last steps, would wait for ever.
+            with suppress(asyncio.CancelledError):
+                group.append(await self._queue.get())
+                if group[0] is not None:
+                    await asyncio.sleep(WINDOW)
             while len(group) < MOST and not self._queue.empty():
                 group.append(self._queue.get_nowait())
             closing = None in group
             await self._commit([item for item in group if item is not None])
 
+    async def _ran(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Wait until the connection's thread is done with `work`, through every cancel."""
+        try:
+            await self._db.run(work)
+        except asyncio.CancelledError:
+            # The thread takes one after the other: when it has done nothing, it has done the work before.
+            await self._ran(lambda _: None)
+
     async def _commit(self, group: Sequence[tuple[Command, asyncio.Future[object]]]) -> None:
         if not group:
             return
-        results: Sequence[object]
-        try:
-            results = await self._db.run(partial(_run_group, [command for command, _ in group]))
-        except Exception as error:  # whatever broke the transaction must reach everyone who waits for it
-            results = [_Raised(error)] * len(group)
+        results: Sequence[object] = ()
+
+        def run(db: sqlite3.Connection) -> None:
+            nonlocal results
+            try:
+                results = _run_group([command for command, _ in group], db)
+            except Exception as error:  # whatever broke the transaction must reach everyone who waits for it
+                results = [_Raised(error)] * len(group)
+
+        await self._ran(run)
         for (_, future), result in zip(group, results, strict=True):
             if future.done():  # its caller was cancelled; the command counts all the same
                 continue

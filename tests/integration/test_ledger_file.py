@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -303,6 +304,28 @@ async def test_a_cancelled_caller_leaves_a_whole_command_and_a_working_writer(tm
         await ledger.note("after", "1")
         assert await states(ledger) == {JobState.RUNNING: 2}
         assert await ledger.check() == []
+
+
+async def test_a_loop_that_cancels_every_task_leaves_the_writer_at_work_for_their_last_words(tmp_path: Path) -> None:
+    async with Ledger.open(tmp_path, now=clock) as ledger:
+        (writer,) = [task for task in asyncio.all_tasks() if task.get_name() == "ledger writer"]
+        begun, go_on = threading.Event(), threading.Event()
+
+        def slow(db: sqlite3.Connection) -> None:
+            begun.set()
+            go_on.wait(30)
+
+        note = asyncio.create_task(ledger._write(slow))
+        await asyncio.to_thread(begun.wait, 30)
+        writer.cancel()  # amid a commit
+        await asyncio.sleep(0)
+        go_on.set()
+        async with asyncio.timeout(30):
+            await note
+            writer.cancel()  # while it waits for work
+            await ledger.note("last", "word")
+            assert await ledger.get_note("last") == "word"
+    assert writer.done()
 
 
 async def test_a_closed_ledger_says_so(tmp_path: Path) -> None:
