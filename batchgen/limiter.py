@@ -155,7 +155,7 @@ class Pass:
         """It brought none. True when it was refused as one more than was ever served at once."""
         return self.line.failed(self.trip, error, now)
 
-    def leave(self) -> None:
+    def leave(self, now: float) -> None:
         """The request is over, however it ended."""
-        self.line.leave(self.trip)
+        self.line.leave(self.trip, now)
         self.gate.leave()

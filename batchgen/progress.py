@@ -6,6 +6,7 @@ clock is an argument. No colour, so nothing to switch off.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
@@ -24,6 +25,9 @@ PLAIN_INTERVAL = 10.0
 
 DRAW_INTERVAL = 0.1
 """Seconds between two drawings of the bar."""
+
+_NEAR = 90.0
+"""Seconds that are told as such; of what is farther off the hour is told."""
 
 _LOST = END_STATES - {JobState.DONE}
 
@@ -103,14 +107,15 @@ class Tally:
         parts.append(f"{self.in_flight} in flight")
         if self._saved:
             parts.append(f"{self._saved / minutes:.0f} images/min")
-        gained = self.over - self._over_before
-        if gained > 0 and self.over < self.total:
+        gained, waits = self.over - self._over_before, self._waits(now)
+        # With no more in flight than a probe for each that waits, nobody knows how long it takes.
+        if gained > 0 and self.over < self.total and not (waits and self.in_flight <= len(waits)):
             parts.append(f"{duration((self.total - self.over) * minutes * 60 / gained)} left")
-        return "; ".join([", ".join(parts), *self._waits(now)])
+        return "; ".join([", ".join(parts), *waits])
 
     def _waits(self, now: float) -> list[str]:
         return [
-            f"waiting{until_text(until)} for {provider}: {reason}"
+            f"waiting{wait_text(until, now)} for {provider}: {reason}"
             for provider, (until, reason) in sorted(self._waiting.items())
             if until is None or until > now
         ]
@@ -208,6 +213,13 @@ def duration(seconds: float) -> str:
         return f"{minutes} min"
     hours = round(minutes / 60)
     return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{round(hours / 24)} d"
+
+
+def wait_text(until: float | None, now: float) -> str:
+    """` 8 s more` for what is near, ` until 02:14` for what is not; nothing when the end is not known."""
+    if until is None or until - now >= _NEAR:
+        return until_text(until)
+    return f" {max(1, math.ceil(until - now))} s more"
 
 
 def until_text(until: float | None) -> str:

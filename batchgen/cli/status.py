@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
-from batchgen.answers import iso, status_answer
+from batchgen.answers import status_answer
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import ProviderStatus, Status
 from batchgen.model import JobState, OutputState
+from batchgen.progress import wait_text
 from batchgen.summary import Commands, cost_words, counts, link_warning
 
 
@@ -42,15 +43,15 @@ def _text(status: Status, workspace: Path) -> str:
         f"attempts  {status.attempts}",
         f"cost      {cost_words(status)}",
     ]
-    lines += [f"provider  {name}: {_traffic(one)}" for name, one in status.providers.items()]
+    lines += [f"provider  {name}: {_traffic(one, time.time())}" for name, one in status.providers.items()]
     if warning := link_warning(status, Commands(str(workspace))):
         lines.append(f"links     {warning}")
     return "\n".join(lines)
 
 
-def _traffic(provider: ProviderStatus) -> str:
+def _traffic(provider: ProviderStatus, now: float) -> str:
     limit = f" of {provider.limit}" if provider.limit is not None else ""
     text = f"{provider.in_flight}{limit} in flight"
     if provider.waiting_until is not None:
-        text += f", waiting until {iso(provider.waiting_until)}"
-    return f"{text}, {provider.reason}" if provider.reason else text
+        text += f", waiting{wait_text(provider.waiting_until, now)}"
+    return f"{text}: {provider.reason}" if provider.reason else text

@@ -63,6 +63,7 @@ class Keyring:
             for key in keys or (None,)
         ]
         self._waiting_until: float | None = None
+        self._stalled = False
         self._lost: JobError | None = None
         """why the last key was parked"""
         self.opens_at: float | None = None
@@ -174,13 +175,28 @@ class Keyring:
         if self.opens_at is not None and self.opens_at > now:
             return self.opens_at, "the hours of this run (--start-at)"
         if self.is_down:
-            return min(line.breaker.ready_at(now) for line in lines), f"down: {self.reason}"
+            first = min(lines, key=lambda line: line.breaker.ready_at(now))
+            word = "rate limit" if first.breaker.limited else "down"
+            return first.breaker.ready_at(now), f"{word}: {first.breaker.reason}"
         paused = min((line.paused_until for line in lines), default=0.0)
         if self._waiting_until is not None or paused > now:
             return self._waiting_until or paused, "rate limit"
         if due is not None and due > now and not any(line.in_flight for line in lines):
             return due, "retry"
-        return None, None
+        return None, self._stall(now)
+
+    def _stall(self, now: float) -> str | None:
+        """What stands still, in words; noted in the log when it begins."""
+        stalls = [stall for line in self._lines if (stall := line.stall(now)) is not None]
+        words = None
+        if stalls:
+            silent, oldest = max(one.silent for one in stalls) / 60, max(one.oldest for one in stalls) / 60
+            in_flight = sum(one.in_flight for one in stalls)
+            words = f"nothing came back for {silent:.0f} min, {in_flight} in flight, the oldest for {oldest:.0f} min"
+            if not self._stalled:
+                log.warning("%s: %s", self._provider, words)
+        self._stalled = words is not None
+        return words
 
 
 def why(error: JobError) -> str:

@@ -202,7 +202,7 @@ class SubmitLane:
         finally:
             context.budget.settle(attempt.most, attempt.cost, perhaps=attempt.perhaps)
             self._busy -= 1
-            place.leave()
+            place.leave(context.now())
 
     async def _reattach(self, found: OpenAttempt) -> None:
         most = exact(found.reserved)

@@ -36,14 +36,19 @@ class Breaker:
         self._probe_at = _NEVER
         self.is_open = False
         self.reason = ""
+        self.limited = False
+        """whether that was a refusal for rate: the provider is there, and has had enough"""
 
-    def failed(self, error: JobError, now: float) -> None:
-        """An attempt failed; errors that say nothing about the provider are ignored."""
+    def failed(self, error: JobError, now: float, *, row: int | None = None) -> None:
+        """An attempt failed; errors that say nothing about the provider are ignored.
+
+        `row`: how many in a row that makes, where others were taken between and are not answered yet.
+        """
         if not isinstance(error, self.DOWN):
             return self.succeeded()
-        self._row += 1
+        self._row = self._row + 1 if row is None else row
         self._since = now if self._since is None else self._since
-        self.reason = error.message
+        self.reason, self.limited = error.message, isinstance(error, RateLimited)
         if self.is_open and now < self._probe_at:
             return None  # sent before the breaker opened: no probe, so no reason to wait longer for one
         if self.is_open:

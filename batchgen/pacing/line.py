@@ -5,6 +5,7 @@ Pure: every method takes the time. Rates that are stated, and what all lines sha
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from batchgen.errors import JobError, RateLimited, Saturated
@@ -14,6 +15,15 @@ from batchgen.retry import LONGEST_TOLD_WAIT
 
 WORTH_A_PAUSE = 1.0
 """Seconds that a provider tells one job to wait, from which on all of its line wait."""
+
+APART = 4
+"""Refusals for load whose requests left farther apart than this are no row: those between them were taken."""
+
+TIMES_THE_USUAL, SHORTEST_STALL = 5, 60.0
+"""A stall is silence of so many usual answers, and of so many seconds at the least."""
+
+NEVER_ANSWERED = 300.0
+"""The same in seconds, where no answer has come that could tell what is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,15 @@ class Trip:
     left: float
 
 
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Nothing came back for `silent` seconds, while `in_flight` requests are out, the oldest for `oldest` seconds."""
+
+    silent: float
+    in_flight: int
+    oldest: float
+
+
 class Line:
     """The window, the breaker and the told waits of one model with one key. Times are epoch seconds."""
 
@@ -43,6 +62,8 @@ class Line:
         self.breaker = Breaker()
         self.paused_until = pace.paused_until
         self._under_way: dict[int, Trip] = {}
+        self._refused: deque[int] = deque(maxlen=64)
+        self._came_back = float("-inf")
         self._next_serial = 0
 
     @property
@@ -57,7 +78,8 @@ class Line:
 
     def ready_at(self, now: float) -> float:
         """When the next request may go; infinity while a place is awaited."""
-        if self.in_flight >= (1 if self.breaker.is_open else self.window.places):
+        places = 1 if self.breaker.is_open else self.window.places
+        if self.in_flight >= places:
             return float("inf")
         return max(self.breaker.ready_at(now), self.paused_until)
 
@@ -69,19 +91,43 @@ class Line:
         self.window.sent(trip.level)
         return trip
 
-    def leave(self, trip: Trip) -> None:
+    def leave(self, trip: Trip, now: float) -> None:
         """The request is over, however it ended."""
         del self._under_way[trip.serial]
+        self._came_back = now
+
+    def _refusals_around(self, serial: int) -> int:
+        """How many in a row were refused, this one among them, since one was served."""
+        self._refused.append(serial)
+        row: list[int] = []
+        for one in sorted(self._refused):
+            if row and one - row[-1] > APART:
+                if row[-1] >= serial:
+                    break
+                row = []
+            row.append(one)
+        return len(row)
+
+    def stall(self, now: float) -> Stall | None:
+        """What stands still, when nothing came back for far longer than answers usually take."""
+        if not self._under_way:
+            return None
+        oldest = next(iter(self._under_way.values())).left
+        silent, usual = now - max(oldest, self._came_back), self.window.usual
+        patience = NEVER_ANSWERED if usual is None else max(SHORTEST_STALL, TIMES_THE_USUAL * usual)
+        return Stall(silent, self.in_flight, now - oldest) if silent > patience else None
 
     def served(self, trip: Trip, now: float, *, timed: bool = True) -> None:
         """It brought images. `timed` False: they came from its task later on, which tells nothing of the pace."""
         self.breaker.succeeded()
+        self._refused.clear()
         self.window.served(trip.serial, trip.level, now - trip.left if timed else None, self._next_serial)
 
     def failed(self, trip: Trip, error: JobError, now: float) -> bool:
         """It brought none. True when it was refused as one more than was ever served: the line's own asking."""
-        self.breaker.failed(error, now)
-        if isinstance(error, RateLimited | Saturated):
+        load = isinstance(error, RateLimited | Saturated)
+        self.breaker.failed(error, now, row=self._refusals_around(trip.serial) if load else None)
+        if load:
             beyond = 0 < self.window.proven < trip.level
             self.window.refused(trip.serial, trip.level, self._next_serial)
             told = error.retry_after or 0.0

@@ -75,9 +75,12 @@ class Window:
     """
 
     IN_A_ROW = 3
-    """requests sent one after the other and all refused: a limit, where one alone is chance. More of them
-    in a large window, which meets chance more often"""
+    """requests that left one after the other and were all refused: a limit, where one alone is chance. More
+    of them in a large window, which meets chance more often"""
     BETWEEN = 2
+    """others that may come between them where the window asks for more than was ever served: places get free"""
+    ASKING = 64
+    """up to so many; a false limit is not to be found on the way to a larger window"""
     CUT = 0.8
     """times the places, when what was served before is refused now"""
     FIRST_STAY, LONGEST_STAY = 20, 80
@@ -90,6 +93,7 @@ class Window:
         self._size = min(float(learned.places if learned else ceiling or FIRST), self._most)
         self._limit = self._size if learned is not None and learned.limited else None
         self._starting = self._limit is None
+        self._slow = ceiling is None
         self._proven = 0
         self._round_places = self.places
         self._served = self._rounds = self._peak = 0
@@ -108,6 +112,11 @@ class Window:
     def proven(self) -> int:
         """The most that were served at once."""
         return self._proven
+
+    @property
+    def usual(self) -> float | None:
+        """Seconds that answers take, the median of the last ones; None before there are enough."""
+        return self._latency.usual
 
     @property
     def learned(self) -> Learned | None:
@@ -194,8 +203,8 @@ class Window:
     def _in_a_row(self, serial: int, level: int) -> int | None:
         """The lowest level of enough refusals that left one after the other, this one among them; or None."""
         needed = self.IN_A_ROW + (level > 100) + (level > 500)
-        # Where more than ever is tried, places that get free meanwhile let one or another pass between them.
-        span = needed + (self.BETWEEN if level > self._proven and not self._starting else 0)
+        asking = level > self._proven and (not self._starting or (self._slow and level <= self.ASKING))
+        span = needed + (self.BETWEEN if asking else 0)
         levels = dict(self._refused)
         for first in range(serial - span + 1, serial + 1):
             row = [levels[one] for one in range(first, first + span) if one in levels]

@@ -60,7 +60,7 @@ async def test_a_full_gate_lets_the_next_one_in_when_somebody_leaves() -> None:
         group.start_soon(second)
         await anyio.lowlevel.checkpoint()
         assert entered == []
-        first.leave()
+        first.leave(0.0)
     assert [place.gate for place in entered] == [first.gate]
     assert first.gate.in_flight == 1
 
@@ -79,7 +79,7 @@ async def test_all_providers_together_keep_to_the_runs_concurrency() -> None:
     one, two = (keyring(concurrency=2, now=clock, everyone=everyone) for _ in range(2))
     first, second = await taken(one), await taken(two)
     assert first.gate.ready_at("m", clock.time) == math.inf
-    second.leave()
+    second.leave(0.0)
     assert (await taken(one)).gate is first.gate
 
 
@@ -94,7 +94,7 @@ async def test_the_places_of_all_go_round_among_the_providers() -> None:
                 gate = await taken(rings[name])
                 turns.append(name)
                 await anyio.lowlevel.checkpoint()
-                gate.leave()
+                gate.leave(0.0)
                 await anyio.lowlevel.checkpoint()
 
         for name in rings:
@@ -151,7 +151,7 @@ async def test_an_open_breaker_lets_one_probe_through_at_a_time() -> None:
     clock = Clock()
     ring = keyring(Limits(concurrency=8), now=clock)
     gate = await taken(ring)
-    gate.leave()
+    gate.leave(0.0)
     for _ in range(Breaker.THRESHOLD):
         gate.line.breaker.failed(ServerError("502"), clock.time)
     clock.time += Breaker.FIRST_PROBE
@@ -172,6 +172,31 @@ async def test_status_says_what_the_provider_waits_for() -> None:
         gate.line.breaker.failed(ServerError("bad gateway"), clock.time)
     status = ring.status(None, clock.time)
     assert (status.reason, status.waiting_until) == ("down: bad gateway", clock.time + Breaker.FIRST_PROBE)
+
+
+async def test_a_breaker_that_rate_limits_opened_is_no_outage_in_words() -> None:
+    clock = Clock()
+    ring = keyring(now=clock)
+    place = await taken(ring)
+    for _ in range(Breaker.THRESHOLD):
+        place.failed(RateLimited("too many requests"), clock.time)
+    assert ring.status(None, clock.time).reason == "rate limit: too many requests"
+
+
+async def test_a_stall_is_told_in_status_as_long_as_it_lasts_and_once_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    ring = keyring(now=clock)
+    first, _ = await taken(ring), await taken(ring)
+    for _ in range(3):
+        clock.time += 200
+        status = ring.status(None, clock.time)
+    assert status.reason == "nothing came back for 10 min, 2 in flight, the oldest for 10 min"
+    assert status.waiting_until is None
+    assert caplog.messages == ["p: nothing came back for 7 min, 2 in flight, the oldest for 7 min"]
+    first.leave(clock.time)
+    assert ring.status(None, clock.time).reason is None
 
 
 async def test_limits_count_for_each_key_and_the_load_is_even() -> None:
@@ -241,7 +266,7 @@ async def test_a_provider_that_nobody_states_a_limit_of_begins_small_and_grows_a
     for _ in range(3):
         for place in [await taken(ring) for _ in range(ring.status(None, 0.0).limit or 0)]:
             place.served(place.trip.left + 1)
-            place.leave()
+            place.leave(0.0)
     assert ring.status(None, 0.0).limit == FIRST * 2**3
 
 

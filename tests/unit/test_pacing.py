@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from batchgen.errors import BadRequest, JobError, NotSent, RateLimited, Saturated, ServerError
-from batchgen.pacing import Breaker, Line, Rate
+from batchgen.pacing import Breaker, Line, Rate, Stall
 
 
 def _run(rate: Rate, seconds: float, weight: int = 1) -> int:
@@ -110,7 +110,7 @@ def test_a_refusal_is_beyond_when_so_many_were_never_served_at_once() -> None:
     first, second, third = (line.take(0.0) for _ in range(3))
     assert not line.failed(third, RateLimited("429"), 0.1)
     line.served(second, 1.0)
-    line.leave(third)
+    line.leave(third, 1.0)
     assert line.failed(line.take(1.0), RateLimited("429"), 1.1)
     assert not line.failed(first, RateLimited("429"), 1.2)
 
@@ -124,3 +124,51 @@ def test_saturation_is_a_refusal_for_load_and_an_answer_about_the_job_is_none() 
     for _ in range(3):
         other.failed(other.take(0.0), BadRequest("no such size"), 0.1)
     assert other.window.places == 10
+
+
+def test_silence_of_five_usual_answers_is_a_stall() -> None:
+    line, now = Line(), 0.0
+    for _ in range(8):
+        trip = line.take(now)
+        line.served(trip, now := now + 20.0)
+        line.leave(trip, now)
+    line.take(now)
+    line.take(now + 50.0)
+    assert line.stall(now + 100.0) is None
+    assert line.stall(now + 101.0) == Stall(silent=101.0, in_flight=2, oldest=101.0)
+
+
+def test_a_stall_counts_from_the_last_answer_and_is_never_shorter_than_a_minute() -> None:
+    line = Line()
+    trips = [line.take(0.0) for _ in range(9)]
+    for trip in trips[:8]:
+        line.served(trip, 1.0)
+        line.leave(trip, 1.0)
+    assert line.stall(60.0) is None
+    assert line.stall(62.0) == Stall(silent=61.0, in_flight=1, oldest=62.0)
+
+
+def test_before_the_first_answer_five_minutes_are_no_stall() -> None:
+    line = Line()
+    assert line.stall(1000.0) is None
+    line.take(0.0)
+    assert line.stall(300.0) is None
+    assert line.stall(301.0) is not None
+
+
+def test_refusals_for_load_open_the_breaker_in_a_row_in_whatever_order_they_come_back() -> None:
+    line = Line(ceiling=8)
+    trips = [line.take(0.0) for _ in range(8)]
+    opened = []
+    for number in (3, 7, 0, 5, 1):
+        line.failed(trips[number], Saturated("busy"), 0.1)
+        opened.append(line.breaker.is_open)
+    assert opened == [False, False, False, False, True]
+
+
+def test_refusals_among_requests_that_were_taken_open_no_breaker_though_none_is_answered_yet() -> None:
+    line = Line(ceiling=1000)
+    for number, trip in enumerate([line.take(0.0) for _ in range(500)]):
+        if number % 10 == 0:
+            line.failed(trip, RateLimited("429"), 0.1)
+    assert not line.breaker.is_open

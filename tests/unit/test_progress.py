@@ -73,6 +73,33 @@ def test_waiting_is_said_with_the_hour_the_provider_and_the_reason() -> None:
     assert "waiting" not in tally.facts()
 
 
+def test_a_short_wait_is_told_in_seconds() -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    tally.waiting("apiyi", clock.now + 7.3, "rate limit")
+    assert tally.facts() == "0 done, 0 in flight; waiting 8 s more for apiyi: rate limit"
+
+
+def test_a_wait_of_no_known_end_is_told_without_a_time() -> None:
+    tally = Tally(Clock())
+    tally.waiting("apiyi", None, "nothing came back for 4 min")
+    assert tally.facts().endswith("; waiting for apiyi: nothing came back for 4 min")
+
+
+def test_while_everything_waits_nobody_is_told_how_long_it_takes() -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    tally.started(10, status(pending=10))
+    clock.now += 60
+    finish_one(tally)
+    tally.moved("b", JobState.PENDING, JobState.RUNNING)
+    tally.waiting("apiyi", clock.now + 600, "rate limit")
+    assert "left" not in tally.facts()
+    # What else is in flight belongs to somebody who does not wait.
+    tally.moved("c", JobState.PENDING, JobState.RUNNING)
+    assert "9 min left" in tally.facts()
+
+
 def test_waiting_that_is_over_is_not_said_any_more() -> None:
     clock = Clock()
     tally = Tally(clock)
@@ -109,8 +136,8 @@ def test_the_bar_says_at_once_what_it_waits_for() -> None:
     clock, stream = Clock(), StringIO()
     bar = Bar(clock, stream)
     bar.started(1, status(pending=1))
-    bar.waiting("apiyi", clock.now + 60, "rate limit")
-    assert "waiting until 02:01 for apiyi: rate limit" in stream.getvalue()
+    bar.waiting("apiyi", clock.now + 120, "rate limit")
+    assert "waiting until 02:02 for apiyi: rate limit" in stream.getvalue()
     bar.finished(REPORT)
 
 
