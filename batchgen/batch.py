@@ -106,7 +106,7 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
             reason = await _run(runner, context, options.workspace)
         status = await ledger.status()
         code = run_exit_code(status, download=options.download, stop=options.stop)
-        reason = reason or _scope_reason(options, status)
+        reason = _with_waiting(reason or _scope_reason(options, status), await ledger.waiting_children(), options)
         await ledger.end_run(run, options.now(), code, reason)
         if complaints := await ledger.check():
             raise WorkspaceError("the ledger contradicts itself: " + "; ".join(complaints))
@@ -209,6 +209,16 @@ def _scope_reason(options: RunOptions, status: Status) -> str | None:
     if options.limit is not None:
         return f"--limit {options.limit} was reached"
     return f"--id {options.id_glob} leaves other jobs out" if options.id_glob else None
+
+
+def _with_waiting(reason: str | None, waiting: int, options: RunOptions) -> str | None:
+    """The reason with the jobs that wait for a parent's image which this run did not bring."""
+    if not waiting:
+        return reason
+    jobs = "1 job waits for its parent's image" if waiting == 1 else f"{waiting} jobs wait for their parents' images"
+    if not options.download:
+        jobs += ", which --no-download leaves at the provider"
+    return f"{reason}; {jobs}" if reason else jobs
 
 
 def _describe(options: RunOptions) -> str:

@@ -107,6 +107,8 @@ class Job:
     references: tuple[str, ...] = ()
     mask: str | None = None
     after: str | None = None
+    after_image: int = 0
+    """which image of the job `after` it edits, from 0"""
     meta: Mapping[str, Json] = field(default_factory=dict)
     params: Mapping[str, Json] = field(default_factory=dict)
 
@@ -121,6 +123,14 @@ class Picture:
     url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a conversation that a job goes on with: what was asked, and the answer word for word."""
+
+    prompt: str
+    answer: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
     """Work: send one attempt. `ask` is how many images this request is to bring (≥ 1)."""
@@ -132,6 +142,8 @@ class Submission:
     idempotency_key: str
     key: str | None = None
     """the variable of the API key that it goes with, never the key itself"""
+    turns: tuple[Turn, ...] = ()
+    """the conversation so far, oldest first, where the provider takes one"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ class Runner:
         self._submitting = submit
         self._downloading = download
         self._downloads = DownloadLane(context, concurrency=downloads_at_once, more=lambda: self._submitting)
+        context.relay.put_off = self._downloads.put_off if download else None
         self._lanes: dict[str, SubmitLane] = {}
         self._scope = anyio.CancelScope()
         context.stop.listen(self._abort)
@@ -45,6 +46,7 @@ class Runner:
         """Run to the end. Returns why it stopped early, in plain words, or None."""
         submits = self._submitting
         found = await settle_leftovers(self._context, self._simulated) if submits else {}
+        await self._context.relay.settle()
         self._context.budget.begin(await self._context.ledger.status(), chain.from_iterable(found.values()))
         with self._scope:
             async with anyio.create_task_group() as group:
@@ -59,6 +61,7 @@ class Runner:
         with anyio.CancelScope(shield=True):
             if submits:
                 await settle_leftovers(self._context, self._simulated)
+            await self._context.relay.settle()
             await self._note_traffic()
         reasons = (self._context.budget.reached, *(lane.gave_up for lane in self._lanes.values()))
         return self._context.stop.reason or "; ".join(filter(None, reasons)) or None

@@ -43,7 +43,8 @@ _ADVICE: Mapping[JobState, str] = {
     JobState.REFUSED: "change the prompts and run again, or ask once more as they are: {retry} && {run}",
     JobState.HELD: "look at the provider's log, then send them again (perhaps paid twice): {retry} && {run}",
     JobState.EXPIRED: "generate them anew (paid again): {retry} && {run}",
-    JobState.CANCELLED: "once their parents are done: {retry} && {run}",
+    JobState.CANCELLED: "they come back with the job that is named: "
+    "batchgen retry {workspace} --id JOB --state failed,refused,held,expired && {run}",
     JobState.GENERATED: "{fetch}",
     JobState.RUNNING: "{run}",
     JobState.PENDING: "{run}",
@@ -79,7 +80,8 @@ class Commands:
         run = self.run or "batchgen run MANIFEST"
         retry = f"batchgen retry {self.workspace} --state {state}" + (f" --error {error}" if error else "")
         words = _FREE_ADVICE.get(way, _ADVICE[state])
-        return words.format(run=run, retry=retry, fetch=f"batchgen fetch {self.workspace}")
+        fetch = f"batchgen fetch {self.workspace}"
+        return words.format(run=run, retry=retry, fetch=fetch, workspace=self.workspace)
 
 
 _TASK_GOES_ON = frozenset({"unfinished", "interrupted"})
@@ -166,6 +168,8 @@ def reason(record: JobRecord) -> str:
     if error is None and record.attempts:
         error = record.attempts[-1].error
     words = _one_line(f"{error.kind}: {error.message}") if error else ""
+    if record.waits_for is not None:
+        return f"waits for the image of '{record.waits_for}'"
     if record.state is JobState.PENDING and record.not_before is not None:
         words = f"waits{until_text(record.not_before)} {f'after {words}' if words else ''}".rstrip()
     return words

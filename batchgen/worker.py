@@ -142,7 +142,7 @@ class Worker:
         job = work.job
         references = [await self._picture(source, work.provider) for source in job.references]
         mask = await self._picture(job.mask, work.provider) if job.mask else None
-        return Ask(job=job, count=work.ask, references=tuple(references), mask=mask)
+        return Ask(job=job, count=work.ask, references=tuple(references), mask=mask, turns=work.turns)
 
     async def _picture(self, source: str, provider: str) -> Picture:
         """A reference or mask as the endpoint takes it: a form holds bytes, so a link is fetched for it."""

@@ -45,10 +45,19 @@ def command(place: Path, folder: Path | None, **options: Unpack[FilterOptions]) 
 async def _retry(workspace: Path, which: Filter, manifest: str | None) -> str:
     async with Ledger.open(workspace, now=time.time) as ledger:
         found = await ledger.put_back(which, time.time())
-        if not found.total:
+        if not found.total and not found.left:
             return _nothing(which, await _others(ledger, which))
+        if not found.total:
+            return f"nothing to retry: {_left(found)}"
         name = manifest or await ledger.get_note("manifest")
-    return f"{counted(found.total, 'job')}: {_fates(found)}: batchgen run {shlex.quote(name or 'MANIFEST')}"
+    left = f"; {_left(found)}" if found.left else ""
+    return f"{counted(found.total, 'job')}: {_fates(found)}: batchgen run {shlex.quote(name or 'MANIFEST')}{left}"
+
+
+def _left(found: Retried) -> str:
+    if found.left == 1:
+        return "1 is cancelled because of its parent: retry that one by its own state, and it comes along"
+    return f"{found.left} are cancelled because of their parents: retry those by their own states, and they come along"
 
 
 async def _others(ledger: Ledger, which: Filter) -> Counter[JobState]:
@@ -64,6 +73,7 @@ def _fates(found: Retried) -> str:
         (found.asked, "asked for at its provider (free)"),
         (found.downloaded, "downloaded again (free)"),
         (found.sent, "sent again (paid)"),
+        (found.following, "sent once the parent is done (paid)"),
     )
     return ", ".join(f"{number} {'is' if number == 1 else 'are'} {fate}" for number, fate in fates if number)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from batchgen.codecs import chat, images
 from batchgen.codecs.base import Ask, Call, Decoder
+from batchgen.codecs.inline import ELIDED
 from batchgen.codecs.reply import ReplyDecoder
 from batchgen.model import Endpoint
 from batchgen.providers.profile import Profile
@@ -19,6 +20,13 @@ _ENCODERS: Mapping[Endpoint, Callable[[Ask, Profile], Call]] = {
 def encode(ask: Ask, profile: Profile) -> Call:
     """The HTTP request for one ask at the profile's door. Raises BadReference for a picture it can't take."""
     return _ENCODERS[profile.endpoint](ask, profile)
+
+
+def said(kept: str) -> str:
+    """The words of the answer in a reply as the ledger keeps it; empty when a picture stood in them inline."""
+    reply = ReplyDecoder("")
+    reply.feed(kept.encode())
+    return "" if ELIDED.search(words := reply.words()) else words
 
 
 def decoder(endpoint: Endpoint, content_type: str) -> Decoder:

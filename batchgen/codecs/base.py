@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from batchgen.events import Progress, TaskSeen
-from batchgen.model import Job, Picture
+from batchgen.model import Job, Picture, Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """One request to make: the job, how many images (`count` ≥ 1), its pictures made ready."""
+    """One request to make: the job, how many images (`count` ≥ 1), its pictures made ready.
+
+    `turns` are the conversation that it goes on with, oldest first; the chat door alone has a place for them.
+    """
 
     job: Job
     count: int = 1
     references: tuple[Picture, ...] = ()
     mask: Picture | None = None
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,10 @@ _TEXT_PARTS = frozenset({"text", "output_text", "input_text"})
 
 
 def encode(ask: Ask, profile: Profile) -> Call:
-    """One user message, with the references as image parts. Raises BadReference for a mask."""
+    """The turns so far, then one user message with the references as image parts.
+
+    Raises BadReference for a mask.
+    """
     if ask.mask is not None:
         raise BadReference("the chat endpoint takes no mask; endpoint: images does")
     form = shape(ask.job, profile.rule(ask.job.model), Endpoint.CHAT)
@@ -31,10 +34,13 @@ def encode(ask: Ask, profile: Profile) -> Call:
             {"type": "image_url", "image_url": {"url": picture_url(picture)}} for picture in ask.references
         ]
         content = [{"type": "text", "text": form.prompt}, *pictures]
+    messages: list[Json] = []
+    for turn in ask.turns:
+        messages += [{"role": "user", "content": turn.prompt}, {"role": "assistant", "content": turn.answer}]
     body: dict[str, Json] = {
         "model": ask.job.model,
         "stream": profile.stream,
-        "messages": [{"role": "user", "content": content}],
+        "messages": [*messages, {"role": "user", "content": content}],
         **form.fields,
         **ask.job.params,
     }

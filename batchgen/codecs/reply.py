@@ -80,18 +80,7 @@ class ReplyDecoder:
 
     def finish(self) -> Answer:
         """The images of the whole reply, or the leaf that says why there are none."""
-        if self._events is None and self._body is None:
-            self._sniff(over=True)
-            data, self._head = bytes(self._head), bytearray()
-            if self._body is not None:
-                self._body += data
-            else:
-                self._stream(data)
-        if self._events is not None:
-            for event in self._events.close():
-                self._take_event(event)
-        elif self._body is not None:
-            self._take_body(self._body.decode("utf-8", "replace"))
+        self._close()
         reading = read(self._harvest.text(), whole=self._harvest.ended)
         images = self._images(reading)
         if images:
@@ -105,6 +94,26 @@ class ReplyDecoder:
         if self._harvest.task_id is None:
             self._harvest.task_id = reading.task_id
         raise self._why_none(reading)
+
+    def words(self) -> str:
+        """What the assistant said in the whole reply, word for word: its first choice."""
+        self._close()
+        return "".join(self._harvest.texts.get(0, ()))
+
+    def _close(self) -> None:
+        """The body is complete: take in what is left of it."""
+        if self._events is None and self._body is None:
+            self._sniff(over=True)
+            data, self._head = bytes(self._head), bytearray()
+            if self._body is not None:
+                self._body += data
+            else:
+                self._stream(data)
+        if self._events is not None:
+            for event in self._events.close():
+                self._take_event(event)
+        elif self._body is not None:
+            self._take_body(self._body.decode("utf-8", "replace"))
 
     def kept(self) -> str:
         """The reply as text without base64. A long stream is kept folded into one answer of its kind."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from batchgen.budget import Budget
 from batchgen.engines.base import Engine
 from batchgen.errors import WorkspaceError
+from batchgen.lanes.relay import Relay
 from batchgen.ledger.store import Ledger
 from batchgen.limiter import Places
 from batchgen.model import OutputRules, Settings
@@ -62,9 +63,12 @@ class Context:
     images: int = 0
     everyone: Places = field(init=False)
     """the requests of all providers together"""
+    relay: Relay = field(init=False)
+    """who waits for whose image"""
 
     def __post_init__(self) -> None:
         self.everyone = Places(self.settings.concurrency)
+        self.relay = Relay(self.ledger, self.sink, self.scope.id_glob)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

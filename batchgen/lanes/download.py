@@ -48,7 +48,7 @@ class DownloadLane:
         self._claimed: deque[DueOutput] = deque()
         self._busy: set[int] = set()
         self._asked: set[int] = set()
-        self._put_off: set[int] = set()
+        self.put_off: set[int] = set()
         self.bell = Bell()
         context.stop.listen(self.bell.ring)
 
@@ -63,7 +63,7 @@ class DownloadLane:
                 if self._claimed:
                     await self.bell.wait(seen, float("inf"))  # for a place
                     continue
-                due, stop = await self._context.ledger.next_output_due(self._put_off | self._busy), self._context.stop
+                due, stop = await self._context.ledger.next_output_due(self.put_off | self._busy), self._context.stop
                 # What could not be written is still due: after a fatal stop it stays so for the next run.
                 finished = due is None or stop.fatal or (stop.draining and due > now)
                 if finished and not self._busy and not self._more():
@@ -82,7 +82,7 @@ class DownloadLane:
     async def _due(self, now: float) -> list[DueOutput]:
         if self._context.stop.fatal:
             return []
-        return await self._context.ledger.due_outputs(now, BLOCK, exclude=self._busy | self._put_off)
+        return await self._context.ledger.due_outputs(now, BLOCK, exclude=self._busy | self.put_off)
 
     async def _fetch(self, output: DueOutput) -> None:
         context = self._context
@@ -105,6 +105,7 @@ class DownloadLane:
         finally:
             self._busy.discard(output.output_id)
             self.bell.ring()
+            context.relay.stir()
 
     async def _record(self, event: Event, output: DueOutput) -> None:
         context = self._context
@@ -113,7 +114,7 @@ class DownloadLane:
             remarks = about_shape(output.job, event.width, event.height, exact=exact)
             event = replace(event, warnings=(*event.warnings, *remarks))
             state = await context.ledger.saved(output.output_id, event, context.now())
-            self._moved(output, state)
+            await self._moved(output, state)
         elif isinstance(event, Failed):
             await self._failed(event.error, output)
         context.sink.event(output.job.id, output.provider, event)
@@ -127,11 +128,11 @@ class DownloadLane:
                 return
             verdict = self._judge(error, output)
         if verdict.state is OutputState.REMOTE and verdict.at is None:
-            self._put_off.add(output.output_id)
+            self.put_off.add(output.output_id)
         moved = await context.ledger.output_failed(
             output.output_id, error, context.now(), state=verdict.state, not_before=verdict.at
         )
-        self._moved(output, moved)
+        await self._moved(output, moved)
 
     def _judge(self, error: JobError, output: DueOutput) -> DownloadVerdict:
         context = self._context
@@ -169,9 +170,10 @@ class DownloadLane:
                     return await context.ledger.fresh_links(output.attempt_id, event.images)
         return False
 
-    def _moved(self, output: DueOutput, state: JobState) -> None:
+    async def _moved(self, output: DueOutput, state: JobState) -> None:
         if state in END_STATES:
             self._context.sink.moved(output.job.id, JobState.GENERATED, state)
+            await self._context.relay.moved(output.key, state)
 
 
 def _target(output: DueOutput, template: str | None) -> str:

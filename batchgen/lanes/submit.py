@@ -18,8 +18,10 @@ import anyio
 from batchgen.errors import JobError, RateLimited
 from batchgen.events import Failed, Generated, Replied, TaskSeen
 from batchgen.lanes.context import Context
+from batchgen.lanes.descent import descended
 from batchgen.lanes.keyring import STOPPED, Keyring
-from batchgen.ledger.records import OpenAttempt, Paces, PendingJob
+from batchgen.ledger.chains import PARENT
+from batchgen.ledger.records import ErrorRecord, OpenAttempt, Paces, PendingJob
 from batchgen.ledger.rows import signature
 from batchgen.limiter import Pass
 from batchgen.model import Job, JobState, Recovery, Submission
@@ -38,6 +40,7 @@ class _Attempt:
 
     id: int
     """0 until it is in the ledger"""
+    key: int
     job: Job
     tries: int
     task_id: str | None = None
@@ -71,6 +74,7 @@ class SubmitLane:
         self._buffer: deque[PendingJob] = deque()
         self._claimed: set[int] = set()
         self._busy = 0
+        self._turns = -1
         self.due: float | None = None
         self.keys = Keyring(
             self._profile,
@@ -82,6 +86,7 @@ class SubmitLane:
             paces=paces,
         )
         context.stop.listen(self.keys.bell.ring)
+        context.relay.join(provider, self.keys.bell)
 
     @property
     def gave_up(self) -> str | None:
@@ -111,8 +116,9 @@ class SubmitLane:
                     self._context.budget.settle(most, 0)
                     break
                 self._busy += 1
-                attempt = _Attempt(0, pending.job, pending.tries, place=place, before=pending, most=most)
+                attempt = _Attempt(0, pending.key, pending.job, pending.tries, place=place, before=pending, most=most)
                 group.start_soon(self._attempt, attempt, pending, place, ask)
+            self._context.relay.leave(self._provider)
 
     async def note_paces(self) -> None:
         """Put what the traffic taught into the ledger, for the next run: a told wait holds for that one too."""
@@ -135,6 +141,7 @@ class SubmitLane:
     async def _next(self) -> PendingJob | None:
         """The next job to send, waiting for one that is due later; None when this lane is finished."""
         while not self._closed():
+            await self._turns_first()
             if self._buffer:
                 return self._buffer.popleft()
             seen = self.keys.bell.rings
@@ -143,7 +150,7 @@ class SubmitLane:
             if self._buffer:
                 continue
             self.due = None if self._scope_spent() else await self._next_due()
-            if self.due is None and not self._busy:
+            if self.due is None and not self._busy and (self._scope_spent() or not await self._may_come()):
                 return None
             # A job that is due already is one that this lane holds itself: its end will ring.
             due = self.due if self.due is not None and self.due > now else float("inf")
@@ -155,6 +162,24 @@ class SubmitLane:
         return await self._context.ledger.pending(
             self._provider, now, BLOCK, exclude=self._claimed, id_glob=scope.id_glob
         )
+
+    async def _may_come(self) -> bool:
+        """Whether another lane, or a download, may still finish a parent for a job of this one."""
+        return await self._context.relay.may_come(self._provider)
+
+    async def _turns_first(self) -> None:
+        """A parent was done: what edits its image goes before all that was claimed earlier, row by row."""
+        relay = self._context.relay
+        if not relay.chained or self._turns == relay.turns:
+            return
+        self._turns = relay.turns
+        earlier, self._buffer = self._buffer, deque()
+        self._fill(
+            await self._context.ledger.next_turns(
+                self._provider, BLOCK, exclude=self._claimed, id_glob=self._context.scope.id_glob
+            )
+        )
+        self._buffer.extend(earlier)
 
     async def _next_due(self) -> float | None:
         return await self._context.ledger.next_due(self._provider, id_glob=self._context.scope.id_glob)
@@ -178,6 +203,10 @@ class SubmitLane:
         key = pending.unanswered_key or uuid.uuid4().hex
         try:
             with context.guarded():
+                descent = await descended(context, job, self._provider)
+                if descent is None:
+                    await self._without_image(pending)
+                    return
                 now = context.now()
                 attempt.id = await context.ledger.begin_attempt(
                     pending.key,
@@ -192,11 +221,12 @@ class SubmitLane:
                 context.sink.moved(job.id, JobState.PENDING, JobState.RUNNING)
                 work = Submission(
                     attempt_id=attempt.id,
-                    job=job,
+                    job=descent.job,
                     provider=self._provider,
                     ask=ask,
                     idempotency_key=key,
                     key=place.key,
+                    turns=descent.turns,
                 )
                 await self._follow(work, attempt)
         finally:
@@ -204,9 +234,21 @@ class SubmitLane:
             self._busy -= 1
             place.leave(context.now())
 
+    async def _without_image(self, pending: PendingJob) -> None:
+        """The job's parent is done and has not the image that it asks for: it can never start."""
+        job = pending.job
+        words = f"its parent '{job.after}' is done, but has no image {job.after_image} (they count from 0)"
+        await self._context.ledger.end_pending(pending.key, JobState.FAILED, ErrorRecord(PARENT, None, words))
+        self._claimed.discard(pending.key)
+        await self._ended(pending.key, job.id, JobState.PENDING, JobState.FAILED)
+
+    async def _ended(self, key: int, job_id: str, old: JobState, new: JobState) -> None:
+        self._context.sink.moved(job_id, old, new)
+        await self._context.relay.moved(key, new)
+
     async def _reattach(self, found: OpenAttempt) -> None:
         most = exact(found.reserved)
-        attempt = _Attempt(found.attempt_id, found.job, found.tries, found.task_id, most=most)
+        attempt = _Attempt(found.attempt_id, found.key, found.job, found.tries, found.task_id, most=most)
         try:
             with self._context.guarded():
                 await self._follow(self._recovery(attempt), attempt)
@@ -214,6 +256,7 @@ class SubmitLane:
             self._context.budget.settle(most, attempt.cost, perhaps=attempt.perhaps)
             self._busy -= 1
             self.keys.bell.ring()
+            self._context.relay.stir()
 
     def _recovery(self, attempt: _Attempt) -> Recovery:
         return Recovery(
@@ -295,6 +338,6 @@ class SubmitLane:
             counted=verdict.counted,
         )
         attempt.perhaps = perhaps_billed(verdict.outcome, error)
-        context.sink.moved(attempt.job.id, JobState.RUNNING, verdict.state)
+        await self._ended(attempt.key, attempt.job.id, JobState.RUNNING, verdict.state)
         return None
 

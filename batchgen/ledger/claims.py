@@ -8,21 +8,30 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from batchgen.ledger.records import DueOutput, OpenAttempt, Orphan, Paces, PendingJob
+from batchgen.ledger.records import DueOutput, OpenAttempt, Paces, PendingJob
 from batchgen.ledger.rows import Value, due_output, job_of, open_attempt
 from batchgen.ledger.statements import SQL
-from batchgen.model import JobState
 from batchgen.pacing import Learned, Pace
+
+READY = ("ready_jobs", "retried_jobs")
+"""The statements that together find every job that may be sent."""
+
+TURNS = ("next_turns",)
+"""Those among them that edit an image, and were never sent."""
 
 
 def pending_jobs(
-    db: sqlite3.Connection, params: Mapping[str, Value], limit: int, exclude: Collection[int]
+    db: sqlite3.Connection,
+    params: Mapping[str, Value],
+    limit: int,
+    exclude: Collection[int],
+    statements: Sequence[str] = READY,
 ) -> list[PendingJob]:
     """Jobs that may be sent `now` through a `provider`, in manifest order, at most `limit`."""
     bound = {**params, "limit": limit + len(exclude)}
-    rows = [row for name in ("ready_jobs", "retried_jobs") for row in db.execute(SQL[name], bound)]
+    rows = [row for name in statements for row in db.execute(SQL[name], bound)]
     free = sorted((row for row in rows if row["key"] not in exclude), key=lambda row: row["position"])
     return [
         PendingJob(
@@ -68,27 +77,9 @@ def next_output_due(db: sqlite3.Connection, exclude: Collection[int]) -> float |
     return None if row is None else row["not_before"]
 
 
-def hopeful(db: sqlite3.Connection, params: Mapping[str, Value]) -> bool:
-    """Whether a pending job of a `provider` waits for a parent that may still succeed."""
-    return db.execute(SQL["any_hopeful_child"], params).fetchone() is not None
-
-
 def open_attempts(db: sqlite3.Connection) -> list[OpenAttempt]:
     """Every attempt without an outcome, oldest first."""
     return [open_attempt(row) for row in db.execute(SQL["open_attempts"])]
-
-
-def orphans(db: sqlite3.Connection, limit: int) -> list[Orphan]:
-    """Pending jobs whose parent came to an end other than `done`, in manifest order."""
-    return [
-        Orphan(
-            key=row["key"],
-            job_id=row["id"],
-            parent_id=row["parent"],
-            parent_state=JobState(row["parent_state"]),
-        )
-        for row in db.execute(SQL["orphans"], {"limit": limit})
-    ]
 
 
 def paces(db: sqlite3.Connection) -> dict[str, Paces]:
@@ -98,11 +89,6 @@ def paces(db: sqlite3.Connection) -> dict[str, Paces]:
         learned = None if row["places"] is None else Learned(row["places"], bool(row["limited"]))
         found[row["provider"]][row["key_env"] or None, row["model"]] = Pace(learned, row["paused_until"])
     return dict(found)
-
-
-def saved_paths(db: sqlite3.Connection, job_id: str) -> list[str]:
-    """Where the saved images of a job are, by position, relative to the workspace."""
-    return [row["path"] for row in db.execute(SQL["saved_paths"], {"id": job_id})]
 
 
 def complaints(db: sqlite3.Connection) -> list[str]:

@@ -80,6 +80,8 @@ class JobRecord:
     warnings: tuple[str, ...]
     attempts: tuple[AttemptRecord, ...]
     outputs: tuple[OutputRecord, ...]
+    waits_for: str | None = None
+    """the job whose image it needs and that is not done yet, while it is pending"""
 
     @property
     def id(self) -> str:
@@ -258,13 +260,17 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orphan:
-    """A pending job whose parent came to an end without an image for it."""
+class Origin:
+    """One saved image as a child finds it: its file, and the attempt that brought it."""
 
-    key: int
-    job_id: str
-    parent_id: str
-    parent_state: JobState
+    job: Job
+    path: str
+    provider: str
+    gen_id: str | None
+    images: int | None
+    """how many came with that attempt"""
+    reply: str | None
+    """the attempt's kept reply"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

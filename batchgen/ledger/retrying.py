@@ -10,6 +10,7 @@ import sqlite3
 from collections import Counter
 from dataclasses import dataclass
 
+from batchgen.ledger.chains import LOST, revive_children
 from batchgen.ledger.records import Filter
 from batchgen.ledger.rows import Params, dump, filter_params
 from batchgen.ledger.statements import SQL
@@ -32,11 +33,15 @@ class Retried:
     """every image is there or has a link that is tried again"""
     sent: int = 0
     """images are missing: a new request asks for them"""
+    following: int = 0
+    """cancelled because of one of these: sent when that one is done"""
+    left: int = 0
+    """cancelled jobs that fit but stay so: the parent is at an end without an image, and was not chosen"""
 
     @property
     def total(self) -> int:
-        """All of them."""
-        return self.asked + self.downloaded + self.sent
+        """All that were moved."""
+        return self.asked + self.downloaded + self.sent + self.following
 
 
 def retry(db: sqlite3.Connection, chosen: Filter, at: float) -> Retried:
@@ -49,7 +54,8 @@ def retry(db: sqlite3.Connection, chosen: Filter, at: float) -> Retried:
     params = filter_params(chosen) | {"states": dump(sorted(states))}
     rows = db.execute(SQL["retryable_keys"], params).fetchall()
     again = _Again(db, at)
-    for row in rows:
+    # A cancelled job comes back with its parent: those that are left then have none that comes.
+    for row in sorted(rows, key=lambda row: row["state"] == JobState.CANCELLED):
         again.take_up(row["key"], JobState(row["state"]))
     return again.retried()
 
@@ -64,21 +70,36 @@ class _Again:
         profiles = load_profiles(note["value"] if note else None)
         self._askable = dump(sorted(name for name, profile in profiles.items() if profile.task_url))
         self._went: Counter[JobState] = Counter()
+        self._following = 0
+        self._left: list[int] = []
 
     def retried(self) -> Retried:
         """How many jobs were taken up so far."""
         sent, asked = self._went[JobState.PENDING], self._went[JobState.RUNNING]
-        return Retried(asked=asked, downloaded=self._went.total() - sent - asked, sent=sent)
+        left = sum(self._job(key)["state"] == JobState.CANCELLED for key in self._left)
+        downloaded = self._went.total() - sent - asked
+        return Retried(asked=asked, downloaded=downloaded, sent=sent, following=self._following, left=left)
 
     def take_up(self, key: int, old: JobState) -> None:
         """Move a job from its end state, and its cancelled children with it."""
-        job = self._db.execute(SQL["job"], {"key": key}).fetchone()
+        job = self._job(key)
         if job["state"] != old:  # came along with its parent already
+            return
+        if old is JobState.CANCELLED and self._in_vain(job["parent"]):
+            self._left.append(key)
             return
         new = self._open_round(job) if old is JobState.DONE else self._resume(job, old)
         self._went[new] += 1
-        for child in self._db.execute(SQL["cancelled_children"], {"key": key}).fetchall():
-            self.take_up(child["key"], JobState.CANCELLED)
+        self._following += revive_children(self._db, key)
+
+    def _job(self, key: int) -> sqlite3.Row:
+        row: sqlite3.Row = self._db.execute(SQL["job"], {"key": key}).fetchone()
+        return row
+
+    def _in_vain(self, parent: str | None) -> bool:
+        """Whether a child of that job would only be cancelled again."""
+        row: sqlite3.Row | None = self._db.execute(SQL["job_by_id"], {"id": parent}).fetchone()
+        return row is not None and JobState(row["state"]) in LOST
 
     def _resume(self, job: sqlite3.Row, old: JobState) -> JobState:
         key: int = job["key"]

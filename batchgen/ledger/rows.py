@@ -18,6 +18,7 @@ from batchgen.ledger.records import (
     Filter,
     JobRecord,
     OpenAttempt,
+    Origin,
     OutputRecord,
     SavedReply,
     Unpriced,
@@ -42,7 +43,7 @@ def dump(value: Json) -> str:
 def entry_values(entry: Entry, position: int) -> tuple[Value, ...]:
     """The columns of `jobs` that come from the manifest, in the order of the table `staged`."""
     job = entry.job
-    plain = not (job.references or job.meta or job.params)
+    plain = not (job.references or job.meta or job.params or job.after_image)
     return (
         job.id,
         position,
@@ -65,6 +66,8 @@ def _request(job: Job) -> str:
     request: dict[str, Json] = {
         name: value for name, value in zip(_IN_REQUEST, _request_values(job), strict=True) if value is not None
     }
+    if job.after_image:
+        request["after_image"] = job.after_image
     if job.references:
         request["references"] = job.references
     if job.meta:
@@ -96,6 +99,7 @@ def job_of(row: sqlite3.Row) -> Job:
         ratio=row["ratio"],
         n=row["wanted"],
         after=row["parent"],
+        after_image=request.get("after_image", 0),
         references=tuple(request.get("references", ())),
         meta=cast(Mapping[str, Json], request.get("meta", {})),
         params=cast(Mapping[str, Json], request.get("params", {})),
@@ -130,6 +134,7 @@ def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
         warnings=tuple(chain(texts(row["warnings"]), *remarks)),
         attempts=tuple(_attempt(attempt) for attempt in attempts),
         outputs=tuple(_output(output, numbers[output["attempt"]]) for output in outputs),
+        waits_for=row["parent"] if row["blocked"] and row["state"] == JobState.PENDING else None,
     )
 
 
@@ -180,6 +185,18 @@ def due_output(row: sqlite3.Row) -> DueOutput:
         request_id=row["request_id"],
         delivered_at=row["finished_at"],
         apart=bool(row["apart"]),
+    )
+
+
+def origin_of(row: sqlite3.Row) -> Origin:
+    """A row of `origin`."""
+    return Origin(
+        job=job_of(row),
+        path=row["path"],
+        provider=row["attempt_provider"],
+        gen_id=row["gen_id"],
+        images=row["images"],
+        reply=row["reply"],
     )
 
 

@@ -13,6 +13,7 @@ from itertools import count
 from batchgen.errors import JobError
 from batchgen.events import Generated, RemoteImage, Saved
 from batchgen.images.remarks import NEAR, bits_apart, numbered
+from batchgen.ledger.chains import LOST, revive_children
 from batchgen.ledger.records import Ending, ErrorRecord, Unpriced
 from batchgen.ledger.rows import Params, dump, error_params, signature
 from batchgen.ledger.statements import SQL
@@ -254,6 +255,8 @@ def _move(db: sqlite3.Connection, job: sqlite3.Row, new: JobState) -> None:
     old = JobState(job["state"])
     require_step(job["id"], old, new)
     _change(db, "move_job", {"key": job["key"], "old": old, "new": new}, f"job {job['id']!r} is not {old}")
+    if old in LOST:
+        revive_children(db, job["key"])
 
 
 def _job(db: sqlite3.Connection, key: int) -> sqlite3.Row:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batchgen.errors import JobError, WorkspaceError
 from batchgen.events import Generated, RemoteImage, Saved
-from batchgen.ledger import claims, lock, retrying, steps, sync
+from batchgen.ledger import chains, claims, lock, retrying, steps, sync
 from batchgen.ledger.connection import Connection, open_writer, translate
 from batchgen.ledger.migrate import migrate
 from batchgen.ledger.reader import Reader, require_ledger
@@ -25,7 +25,7 @@ from batchgen.ledger.records import (
     ErrorRecord,
     Filter,
     OpenAttempt,
-    Orphan,
+    Origin,
     Paces,
     PendingJob,
     ProviderStatus,
@@ -108,23 +108,45 @@ class Ledger:
     async def next_due(self, provider: str, *, id_glob: str | None = None) -> float | None:
         """When the first pending job of the provider may be sent: 0.0 for at once, None when there is none.
 
-        Jobs whose parent is not `done` are left out, as in `pending`; see `awaits_parent`.
+        Jobs whose parent is not `done` are left out, as in `pending`; see `may_come`.
         """
         params: Params = {"provider": provider, "id": glob(id_glob)}
         return await self._read(lambda db: claims.next_job_due(db, params))
 
-    async def awaits_parent(self, provider: str, *, id_glob: str | None = None) -> bool:
-        """Whether a pending job of the provider waits for a parent that may still become `done`."""
+    async def next_turns(
+        self, provider: str, limit: int, exclude: Collection[int], *, id_glob: str | None = None
+    ) -> list[PendingJob]:
+        """Those of `pending` that edit an image, now that it is there, and were not sent yet."""
         params: Params = {"provider": provider, "id": glob(id_glob)}
-        return await self._read(lambda db: claims.hopeful(db, params))
+        held = frozenset(exclude)  # the caller goes on changing its own
+        return await self._read(lambda db: claims.pending_jobs(db, params, limit, held, claims.TURNS))
 
-    async def orphans(self, limit: int = 1000) -> list[Orphan]:
-        """Pending jobs that can never start, because their parent ended without success."""
-        return await self._read(lambda db: claims.orphans(db, limit))
+    async def chained(self) -> bool:
+        """Whether the manifest has jobs that edit the image of another."""
+        return await self._read(lambda db: db.execute(SQL["any_child"]).fetchone() is not None)
 
-    async def saved_paths(self, job_id: str) -> list[str]:
-        """The saved images of a job as it stands, by position: what a child of it edits."""
-        return await self._read(lambda db: claims.saved_paths(db, job_id))
+    async def may_come(
+        self, provider: str, open_lanes: Collection[str], put_off: Collection[int] | None, *, id_glob: str | None = None
+    ) -> bool:
+        """Whether a job of the provider may yet become ready in this run. See `chains.may_come`."""
+        lanes, held = tuple(open_lanes), None if put_off is None else frozenset(put_off)
+        return await self._read(lambda db: chains.may_come(db, provider, glob(id_glob), lanes, held))
+
+    async def cancel_children(self, key: int) -> list[str]:
+        """Cancel what descends from a job that ended without its images; returns the ids."""
+        return await self._write(lambda db: chains.cancel_children(db, key))
+
+    async def settle_children(self) -> list[str]:
+        """Bring every child to what its parent's state means for it; returns the ids of those cancelled."""
+        return await self._write(chains.settle_children)
+
+    async def waiting_children(self) -> int:
+        """How many pending jobs wait for a parent that is not done."""
+        return await self._read(lambda db: int(db.execute(SQL["count_waiting_children"]).fetchone()[0]))
+
+    async def origin(self, job_id: str, position: int) -> Origin | None:
+        """One saved image of a job as it stands, and the attempt that brought it: what a child edits."""
+        return await self._read(lambda db: chains.origin(db, job_id, position))
 
     async def begin_attempt(
         self,

@@ -5,7 +5,7 @@ Nothing is kept of a row but a small hash of its id; what its kind has in common
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final, TypeAlias
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from batchgen.manifest.expand import Content, asked, join_job, numbered, sent
 from batchgen.manifest.filenames import FileNames
 from batchgen.manifest.head import Written
+from batchgen.manifest.lineage import Lineage
 from batchgen.manifest.problems import Fatal, Origin, Place, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
 from batchgen.manifest.prompts import PromptMistake
@@ -50,7 +51,7 @@ _KindKey: TypeAlias = tuple[object, ...]
 # Every key of a job but `id`, `prompt` and `meta`, and but `params`, which is seldom the same twice.
 _kind_values = attrgetter(
     "provider", "model", "n", "ratio", "size", "quality", "output_format", "output_compression", "background",
-    "references", "mask", "after",
+    "references", "mask", "after", "after_image",
 )  # fmt: skip
 
 
@@ -110,14 +111,44 @@ class Checker:
         self._counts: dict[int, int] = {}
         self._names = FileNames(written.head.output.path if written.head.output else None)
 
-    def entries(self, row: Row) -> Iterator[Entry]:
-        """The jobs of a row as entries, without those that have a mistake that leaves nothing to check."""
+    def entries(self, row: Row, lineage: Callable[[], Lineage]) -> Iterator[Entry]:
+        """The jobs of a row as entries, without those that have a mistake that leaves nothing to check.
+
+        `lineage` is asked for when one of them edits the image of another.
+        """
+        for job, kind, about in self._jobs(row):
+            if job.after is not None:
+                about += self._followed(row, job, lineage())
+            if kind.sent is None:
+                continue
+            content = kind.sent.fingerprint(job.prompt) if job.after is None else lineage().fingerprint(job.id)
+            apart, about_name = self._names.of(job)
+            warnings = (*about, *kind.warnings, *about_name)
+            yield Entry(job=job, fingerprint=content, place=_line(row.start), warnings=warnings, apart=apart)
+
+    def outlines(self, row: Row) -> Iterator[tuple[Job, str]]:
+        """The jobs of a row, each with its own fingerprint without its parent's; empty when it has a mistake."""
+        for job, kind, _ in self._jobs(row):
+            yield job, kind.sent.fingerprint(job.prompt) if kind.sent else ""
+
+    def _followed(self, row: Row, job: Job, lineage: Lineage) -> tuple[str, ...]:
+        """Look at the job's parent; returns what to warn of."""
+        if problem := lineage.problem(job):
+            self._problems.add(self._place(row, "after"), problem)
+        warning = lineage.warning(job)
+        return (warning,) if warning else ()
+
+    def _jobs(self, row: Row) -> Iterator[tuple[Job, _Kind, tuple[str, ...]]]:
+        """The jobs of a row, each with its id, what it shares with its kind, and warnings of its own."""
         parsed, doubtful = self._parse(row)
-        job = join_job(parsed, self._defaults, self._written.head.provider)
-        for number, variant in enumerate(self._variants(row, parsed, job)):
-            entry = self._entry(row, variant, number, doubtful)
-            if entry is not None:
-                yield entry
+        base = join_job(parsed, self._defaults, self._written.head.provider)
+        for number, variant in enumerate(self._variants(row, parsed, base)):
+            job = variant.job
+            self._names.met(job)
+            if not job.prompt.strip() and "prompt" not in doubtful:
+                self._missing(row, "prompt", "")
+            kind = self._kind(row, job, doubtful)
+            yield kind.filled_in(job, self._id(row, job, number, kind.asked)), kind, variant.warnings
 
     def finish(self) -> None:
         """Tell what only the whole manifest shows: names in `output.path` that no job has."""
@@ -141,27 +172,6 @@ class Checker:
             text = f"{row.name} makes {variants.count:,} jobs: a manifest may multiply to {MOST_MULTIPLIED:,}"
             raise Fatal(self._place(row, "matrix" if top or own else "prompt"), text)
         return variants
-
-    def _entry(self, row: Row, variant: Variant, number: int, doubtful: set[str]) -> Entry | None:
-        """One job of the row; `number` tells it from the row's others."""
-        job = variant.job
-        self._names.met(job)
-        if not job.prompt.strip() and "prompt" not in doubtful:
-            self._missing(row, "prompt", "")
-        if job.after is not None:
-            self._problems.add(self._place(row, "after"), "'after' is not supported yet")
-        kind = self._kind(row, job, doubtful)
-        job = kind.filled_in(job, self._id(row, job, number, kind.asked))
-        if kind.sent is None:
-            return None
-        apart, about_name = self._names.of(job)
-        return Entry(
-            job=job,
-            fingerprint=kind.sent.fingerprint(job.prompt),
-            place=_line(row.start),
-            warnings=(*variant.warnings, *kind.warnings, *about_name),
-            apart=apart,
-        )
 
     def _kind(self, row: Row, job: Job, doubtful: set[str]) -> _Kind:
         """What is known of jobs like this one, found out now if it is the first."""

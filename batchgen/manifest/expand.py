@@ -35,6 +35,7 @@ def join_job(row: JobRow, defaults: JobRow, provider: tuple[str, ...]) -> Job:
     def pick(key: str, own: _T, default: _T) -> _T:
         return own if key in written else default
 
+    parent = pick("after", row.after, defaults.after)
     return Job(
         id=pick("id", row.id, defaults.id) or "",
         prompt=pick("prompt", row.prompt, defaults.prompt) or "",
@@ -49,7 +50,8 @@ def join_job(row: JobRow, defaults: JobRow, provider: tuple[str, ...]) -> Job:
         n=pick("n", row.n, defaults.n) or 1,
         references=pick("references", row.references, defaults.references),
         mask=pick("mask", row.mask, defaults.mask),
-        after=pick("after", row.after, defaults.after),
+        after=parent.id if parent else None,
+        after_image=parent.image if parent else 0,
         meta={**(defaults.meta or {}), **(row.meta or {})},
         params={**(defaults.params or {}), **(row.params or {})},
     )
@@ -95,6 +97,11 @@ def asked(job: Job, digests: Mapping[str, str]) -> Content:
     return _around_prompt({**_content(job, digests), "provider": list(job.provider)})
 
 
+def descended(content: str, parent: str) -> str:
+    """The fingerprint of a job that edits another's image: its own, and with it that of the other."""
+    return hashlib.sha256(f"{content} after {parent}".encode()).hexdigest()[:32]
+
+
 def numbered(base: str, count: int) -> str:
     """The id of the `count`th identical row, from 1: `cat-1a2b3c4d5e6f`, `cat-1a2b3c4d5e6f-2`, …"""
     return base if count == 1 else f"{base}-{count}"
@@ -106,6 +113,8 @@ def _content(job: Job, digests: Mapping[str, str]) -> dict[str, Json]:
         value: Json = getattr(job, key)
         if value is not None:
             content[key] = value
+    if job.after_image:
+        content["after_image"] = job.after_image
     if job.references:
         content["references"] = _contents(job.references, digests)
     if job.mask:

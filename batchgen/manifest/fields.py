@@ -7,6 +7,8 @@ the tail of a problem line; where it stands is the loader's business.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -243,6 +245,30 @@ def _several(value: object) -> object:
     return value
 
 
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """`after`: the job whose image this one edits, and which of its images, from 0."""
+
+    id: str
+    image: int = 0
+
+
+def _parent(value: object) -> Parent | None:
+    """`after: cat`, or `after: {id: cat, image: 1}`."""
+    if not isinstance(value, Mapping):
+        text = _name(value)
+        return Parent(text) if text else None
+    unknown = [key for key in value if key not in ("id", "image")]
+    if unknown:
+        raise wrong(f"has the unknown key '{shortened(unknown[0])}': it takes id and image")
+    parent, image = _name(value.get("id")), _whole(value.get("image"))
+    if parent is None:
+        raise wrong("names no job: give its id, as in {id: cat, image: 1}")
+    if image is not None and image < 0:
+        raise wrong(f"image '{image}' is below 0: the first image is 0")
+    return Parent(parent, image or 0)
+
+
 _TEXT = {"type": ["string", "number", "boolean", "null"]}
 _COUNT = {"type": ["integer", "string", "null"]}
 _LIST = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]}
@@ -275,6 +301,24 @@ Number: TypeAlias = Annotated[
     float | None, BeforeValidator(_number), WithJsonSchema({"type": ["number", "string", "null"]})
 ]
 PriceOf: TypeAlias = Annotated[Price, BeforeValidator(_price), WithJsonSchema(_PRICE)]
+After: TypeAlias = Annotated[
+    Parent | None,
+    BeforeValidator(_parent),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _TEXT,
+                {
+                    "type": "object",
+                    "properties": {"id": {"type": ["string", "number"]}, "image": {"type": ["integer", "string"]}},
+                    "required": ["id"],
+                    "additionalProperties": False,
+                },
+            ],
+            "description": "id of the job whose image this one edits, or {id: cat, image: 1}; images count from 0",
+        }
+    ),
+]
 Flag: TypeAlias = Annotated[
     bool | None, BeforeValidator(_flag), WithJsonSchema({"type": ["boolean", "string", "null"]})
 ]

@@ -10,11 +10,13 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from batchgen.manifest.checking import Checker, Overrides
 from batchgen.manifest.files import digest_now
 from batchgen.manifest.head import Written, read_head
+from batchgen.manifest.lineage import Lineage
 from batchgen.manifest.problems import Fatal, Origin, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
 from batchgen.manifest.reading import same_words, words
@@ -91,12 +93,13 @@ class Manifest:
         return sum(1 for _ in self.entries())
 
     def _checked(self, problems: Problems) -> Iterator[Entry]:
-        checker = Checker(self._written, self._lookup, self._pictures, self._overrides, problems)
+        checker = self._checker(problems)
+        lineage = cache(self._lineage)
         rows = 0
         try:
             for row in self._written.source(problems):
                 rows += 1
-                for entry in checker.entries(row):
+                for entry in checker.entries(row, lineage):
                     if not problems:
                         yield entry
             checker.finish()
@@ -104,6 +107,15 @@ class Manifest:
             problems.add(fatal.place, fatal.text)
         if rows == 0 and not problems:
             problems.add(Origin(str(self.path)).at(), "no jobs in it")
+
+    def _checker(self, problems: Problems) -> Checker:
+        return Checker(self._written, self._lookup, self._pictures, self._overrides, problems)
+
+    def _lineage(self) -> Lineage:
+        """Read all rows once more: a parent may stand after its child. Their mistakes are told elsewhere."""
+        checker = self._checker(Problems())
+        rows = self._written.source(Problems())
+        return Lineage(outline for row in rows for outline in checker.outlines(row))
 
 
 def open_manifest(

@@ -20,6 +20,7 @@ from pydantic import (
 from batchgen.manifest.fields import (
     NAME,
     Address,
+    After,
     Count,
     Duration,
     Filled,
@@ -120,7 +121,7 @@ class JobRow(Section):
     n: Images = None
     references: Texts = ()
     mask: Filled = None
-    after: Name = None
+    after: After = None
     meta: dict[str, JsonValue] | None = None
     params: dict[str, JsonValue] | None = None
     matrix: MatrixSection | None = None

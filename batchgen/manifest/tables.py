@@ -27,6 +27,9 @@ SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".jsonl": "", ".ndjson": ""
 """The job files by ending, with what separates their cells; the empty ones are lines of JSON."""
 
 _MOST_DIGITS = 400
+AFTER_IMAGE = "after.image"
+"""The column beside `after` that says which of the parent's images is meant."""
+
 _LISTS = frozenset({"references", "provider"})
 _MAPPINGS = frozenset({"meta", "params", "matrix"})
 
@@ -58,7 +61,7 @@ class Cells(NamedTuple):
 
 def is_column(key: str) -> bool:
     """Whether a job file may have a column of this name."""
-    return key in JOB_KEYS or (key.startswith("meta.") and len(key) > len("meta."))
+    return key in JOB_KEYS or key == AFTER_IMAGE or (key.startswith("meta.") and len(key) > len("meta."))
 
 
 def read_rows(path: Path, origin: Origin, columns: Columns | None, problems: Problems) -> Iterator[Cells]:
@@ -174,7 +177,7 @@ class _Table:
                     return None
             else:
                 values[key] = cell
-        return _with_meta(values, meta)
+        return _with_parts(values, meta)
 
 
 def _json_rows(
@@ -191,10 +194,15 @@ def _json_rows(
         if columns:
             found = {key: found[name] for key, name in columns.names.items() if name in found}
         meta = {key[len("meta.") :]: found.pop(key) for key in list(found) if key.startswith("meta.")}
-        yield Cells(number, _with_meta(found, meta), None)
+        yield Cells(number, _with_parts(found, meta), None)
 
 
-def _with_meta(values: Values, meta: dict[str, Json]) -> Values:
+def _with_parts(values: Values, meta: dict[str, Json]) -> Values:
+    """The row with what stood in columns of its own put where a manifest has it."""
+    if AFTER_IMAGE in values:
+        image = values.pop(AFTER_IMAGE)
+        if not isinstance(values.get("after"), dict):
+            values["after"] = {"id": values.get("after"), "image": image}
     if meta:
         given = values.get("meta")
         values["meta"] = {**given, **meta} if isinstance(given, dict) else meta

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from batchgen.model import Endpoint
 from batchgen.providers import families as f
 from batchgen.providers.prices import Price, TokenPrice
-from batchgen.providers.profile import SIMULATED, Limits, Profile
+from batchgen.providers.profile import SIMULATED, Conversation, Limits, Profile
 
 _HOUR = 3600.0
 _DAY = 24 * _HOUR
@@ -77,6 +77,8 @@ _PROFILES = (
         endpoint=Endpoint.CHAT,
         # A streamed log shows the task id at once, and keeps the front proxy from cutting at 100 s.
         stream=True,
+        # Seed 000: whole conversations, the picture meant named by its gen_id in the answers.
+        conversation=Conversation.BY_ID,
         timeout=300.0,
         # filesystem.site does not say how long its files live; a day is the cautious guess.
         link_ttl=_DAY,
@@ -93,6 +95,8 @@ _PROFILES = (
         # The document of gpt-image-2-vip describes the chat endpoint; `endpoint: images` has real sizes.
         endpoint=Endpoint.CHAT,
         stream=False,
+        # Seed 001: add the assistant's messages and go on; pictures are shown as image_url.
+        conversation=Conversation.SHOWN,
         timeout=360.0,
         link_ttl=_DAY,
         limits=Limits(requests_per_minute=500),
@@ -180,6 +184,7 @@ _PROFILES = (
         base_url=SIMULATED,
         endpoint=Endpoint.CHAT,
         stream=True,
+        conversation=Conversation.BY_ID,
         timeout=300.0,
         link_ttl=7 * _DAY,
         # The run puts the simulator's own address in its place.

@@ -31,6 +31,17 @@ class RatioForm(StrEnum):
     NONE = "none"
 
 
+class Conversation(StrEnum):
+    """How a follow-up (`after`) at the same provider says which picture it edits; chat only."""
+
+    BY_ID = "by id"
+    """the answers are sent back word for word, and the gateway finds the picture by its gen_id"""
+    SHOWN = "shown"
+    """the answers are sent back, and the picture itself stands in the new turn"""
+    NONE = "none"
+    """the picture is a reference like any other, without the turns before"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRule:
     """What one model (or a glob of models) takes at this provider.
@@ -75,6 +86,7 @@ class Profile:
     api_key_env: tuple[str, ...] = ()
     endpoint: Endpoint = Endpoint.CHAT
     stream: bool = False
+    conversation: Conversation = Conversation.NONE
     timeout: float = 300.0
     """Seconds without a byte before a request counts as cut."""
     link_ttl: float = 7 * 86400.0

@@ -161,4 +161,5 @@ def _file(record: dict[str, Any]) -> File:
     for name in ("reference", "mask"):
         picture[name] = b64decode(picture[name])
     picture["size"] = tuple(picture["size"])
+    picture["edits"] = tuple(picture.get("edits", ()))
     return File(**{**record, "scheme": Scheme(record["scheme"]), "picture": Picture(**picture)})

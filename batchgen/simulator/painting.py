@@ -65,7 +65,7 @@ def _ground(picture: Picture, dice: Random) -> Image.Image:
 
 
 def _with_shapes(ground: Image.Image, dice: Random, picture: Picture) -> Image.Image:
-    """Drifting forms above hills; an edit gets one ring of its own."""
+    """Drifting forms above hills; every edit of a line adds one ring of its own."""
     width, height = ground.size
     layer = Image.new("RGBA", ground.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer)
@@ -78,14 +78,19 @@ def _with_shapes(ground: Image.Image, dice: Random, picture: Picture) -> Image.I
             _form(pen, (x, y), reach, faint, dice.randint(3, 6))
         _hills(pen, ground.size, dice, hue)
     if picture.reference or picture.roots not in ("", picture.prompt):
-        own = _dice(picture.prompt, str(picture.position))
-        reach = 0.16 * min(width, height)
-        x, y = own.uniform(0.2, 0.8) * width, own.uniform(0.2, 0.5) * height
-        color = _color(own.random(), 0.75, 1.0)
-        pen.ellipse(
-            (x - reach, y - reach, x + reach, y + reach), outline=(*color, 255), width=max(2, int(reach / 5))
-        )
+        for prompt in (*picture.edits, picture.prompt):
+            _ring(pen, ground.size, _dice(prompt, str(picture.position)))
     return Image.alpha_composite(ground, layer.filter(ImageFilter.GaussianBlur(0.6)))
+
+
+def _ring(pen: ImageDraw.ImageDraw, size: tuple[int, int], dice: Random) -> None:
+    width, height = size
+    reach = 0.16 * min(width, height)
+    x, y = dice.uniform(0.2, 0.8) * width, dice.uniform(0.2, 0.5) * height
+    color = _color(dice.random(), 0.75, 1.0)
+    pen.ellipse(
+        (x - reach, y - reach, x + reach, y + reach), outline=(*color, 255), width=max(2, int(reach / 5))
+    )
 
 
 def _hills(pen: ImageDraw.ImageDraw, size: tuple[int, int], dice: Random, hue: float) -> None:
@@ -131,7 +136,10 @@ def _write(canvas: Image.Image, picture: Picture) -> None:
     layer = Image.new("RGBA", canvas.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer)
     pen.rounded_rectangle(
-        (margin, top, width - margin, height - margin), radius=margin, fill=(12, 14, 24, 195)
+        (margin, top, width - margin, height - margin),
+        radius=margin,
+        # Under it may stand the panel of the picture that this one edits.
+        fill=(12, 14, 24, 255 if picture.reference else 195),
     )
     y = top + 0.7 * margin
     for line in lines:

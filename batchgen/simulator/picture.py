@@ -23,6 +23,8 @@ class Picture:
     transparent: bool = False
     roots: str = ""
     """the text that colours and shapes follow from; an edit has its parent's"""
+    edits: tuple[str, ...] = ()
+    """the prompts of the edits between the roots and this one, oldest first: each left its ring"""
     reference: bytes = b""
     """a small copy of the picture that this one edits"""
     mask: bytes = b""

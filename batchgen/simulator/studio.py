@@ -87,6 +87,7 @@ class Studio:
         except ValueError:
             words = "Invalid image file or mode for image 1, please check your image file."
             raise Unreadable(words, "invalid_image_file") from None
+        parent = self._parent(wanted, origin)
         return Picture(
             prompt=wanted.prompt,
             model=wanted.model,
@@ -94,20 +95,21 @@ class Studio:
             format=order.format or "png",
             quality=order.quality,
             transparent=wanted.fields.get("background") == "transparent",
-            roots=self._roots(wanted, origin),
+            roots=(parent.roots or parent.prompt) if parent else "",
+            edits=(*parent.edits, parent.prompt) if parent and parent.roots else (),
             reference=reference,
             mask=mask,
             side=order.settings.image_side,
         )
 
-    def _roots(self, wanted: Wanted, origin: str) -> str:
-        """What the picture grows from: its parent's roots, or those of a reference that lies here."""
+    def _parent(self, wanted: Wanted, origin: str) -> Picture | None:
+        """What the picture grows from: the one named in the conversation, or a reference that lies here."""
         parents = [self._memory.pictures.get(wanted.parent or "")]
         for link in wanted.references:
             if isinstance(link, str) and link.startswith(origin):
                 path = link.removeprefix(origin).partition("?")[0].replace("/cdn/download/", "/cdn/", 1)
                 parents += [found[1].picture for found in [self._memory.files.get(path)] if found]
-        return next((parent.roots or parent.prompt for parent in parents if parent), "")
+        return next(filter(None, parents), None)
 
     def told(self, generation: Generation, origin: str, now: float) -> Told:
         """The generation with links as fresh as they can be had at `now` (epoch seconds)."""

@@ -17,9 +17,11 @@ def clock() -> float:
     return NOW
 
 
-def entry(name: str, wording: str = "a cat", *, n: int = 1, after: str | None = None) -> Entry:
+def entry(
+    name: str, wording: str = "a cat", *, n: int = 1, after: str | None = None, provider: str = PROVIDER
+) -> Entry:
     """A manifest entry whose fingerprint is its wording and count."""
-    job = Job(id=name, prompt=wording, provider=(PROVIDER,), model="m", n=n, after=after)
+    job = Job(id=name, prompt=wording, provider=(provider,), model="m", n=n, after=after)
     return Entry(job=job, fingerprint=f"{wording}/{n}", place=f"a.yaml:{name}")
 
 

@@ -194,8 +194,14 @@ PLANS = {
     "retried_jobs": "jobs_waiting",
     "next_due_job": "jobs_waiting",
     "any_ready_job": "jobs_ready",
-    "any_hopeful_child": "jobs_blocked",
-    "orphans": "jobs_blocked",
+    "next_turns": "jobs_turns",
+    "any_waiting_child": "jobs_blocked",
+    "count_waiting_children": "jobs_blocked",
+    "lost_parents": "jobs_blocked",
+    "pending_children": "jobs_parent",
+    "cancelled_children": "jobs_parent",
+    "any_child": "jobs_parent",
+    "any_open_attempt": "attempts_open",
     "open_attempts": "attempts_open",
     "in_flight": "attempts_open",
     "due_outputs": "outputs_due",
@@ -215,7 +221,7 @@ def test_what_is_asked_often_goes_by_its_index_and_sorts_nothing(
 ) -> None:
     migrate(database)
     params = dict.fromkeys(
-        ("provider", "now", "id", "limit", "soon", "position", "key", "listed", "states", "error", "model"), 1
+        ("provider", "now", "id", "limit", "soon", "position", "key", "listed", "states", "error", "model", "parent"), 1
     ) | dict.fromkeys(("warned", "came", "output", "look"), 1)
     plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", params)]
     assert any(index in step for step in plan), plan

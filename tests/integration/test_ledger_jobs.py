@@ -317,35 +317,6 @@ async def test_retrying_a_done_job_makes_a_new_round_and_keeps_the_old_images(tm
         assert await states(ledger) == {JobState.DONE: 1}
 
 
-async def test_a_child_waits_for_its_parent_to_be_done(tmp_path: Path) -> None:
-    async with Ledger.open(tmp_path, now=clock) as ledger:
-        await ledger.sync([entry("child", after="parent"), entry("parent")])
-        assert [job.job.id for job in await claim(ledger)] == ["parent"]
-        assert await ledger.awaits_parent(PROVIDER)
-        await finish(ledger, "parent")
-        assert not await ledger.awaits_parent(PROVIDER)
-        assert [job.job.id for job in await claim(ledger)] == ["child"]
-        assert await ledger.saved_paths("parent") == ["images/parent-1-0.png"]
-
-
-async def test_the_child_of_a_failed_parent_is_an_orphan_and_comes_back_with_it(tmp_path: Path) -> None:
-    async with Ledger.open(tmp_path, now=clock) as ledger:
-        await ledger.sync([entry("parent"), entry("child", after="parent")])
-        assert await ledger.orphans() == []
-        await end(ledger, "parent", JobState.REFUSED)
-        (orphan,) = await ledger.orphans()
-        assert (orphan.job_id, orphan.parent_id, orphan.parent_state) == ("child", "parent", JobState.REFUSED)
-        assert not await ledger.awaits_parent(PROVIDER)
-        why = ErrorRecord("parent", None, "its parent job 'parent' was refused")
-        await ledger.end_pending(orphan.key, JobState.CANCELLED, why)
-        record = await one(ledger, "child")
-        assert (record.state, record.error) == (JobState.CANCELLED, why)
-        with pytest.raises(IllegalStep):
-            await ledger.end_pending(orphan.key, JobState.CANCELLED, why)
-        assert await ledger.retry(Filter(), NOW) == 2
-        assert await states(ledger) == {JobState.PENDING: 2}
-
-
 async def test_a_reply_read_again_completes_a_held_job(tmp_path: Path) -> None:
     async with Ledger.open(tmp_path, now=clock) as ledger:
         await ledger.sync(entries("cat"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from batchgen.errors import BadImage, BadRequest, Interrupted, JobError, LinkDead
-from batchgen.ledger import claims, retrying, steps, sync
+from batchgen.ledger import chains, claims, retrying, steps, sync
 from batchgen.ledger.migrate import migrate
 from batchgen.ledger.records import Change, Ending, Filter
 from batchgen.ledger.rows import Params
@@ -57,7 +57,8 @@ class Batch(RuleBasedStateMachine):
         chain=st.booleans(),
     )
     def read_the_manifest(self, wordings: dict[str, str], n: int, chain: bool) -> None:
-        parents = {"b": "a"} if chain and "a" in wordings else {}
+        links = {"b": "a", "c": "b"} if chain else {}
+        parents = {name: parent for name, parent in links.items() if parent in wordings}
         manifest = [entry(name, word, n=n, after=parents.get(name)) for name, word in wordings.items()]
         told = [standing.change for standing in sync.standings(manifest, self.db)]
         self.db.execute("BEGIN")
@@ -102,6 +103,16 @@ class Batch(RuleBasedStateMachine):
     @rule(states=st.frozensets(st.sampled_from(sorted(END_STATES))))
     def retry(self, states: frozenset[JobState]) -> None:
         retrying.retry(self.db, Filter(states=states), NOW)
+
+    @rule()
+    def settle_the_children(self) -> None:
+        chains.settle_children(self.db)
+        marks = ", ".join(f"'{state}'" for state in sorted(chains.LOST))
+        pairs = f"SELECT p.state IN ({marks}) AS lost FROM jobs AS c JOIN jobs AS p ON p.id = c.parent"
+        waiting = self.db.execute(f"{pairs} WHERE c.state = 'pending' AND c.listed = 1").fetchall()
+        cancelled = self.db.execute(f"{pairs} WHERE c.state = 'cancelled' AND c.listed = 1").fetchall()
+        assert not any(row["lost"] for row in waiting)
+        assert all(row["lost"] for row in cancelled)
 
     @invariant()
     def nothing_contradicts_itself(self) -> None:

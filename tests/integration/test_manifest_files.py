@@ -274,7 +274,23 @@ JOB_MISTAKES = {
     "- {id: a, prompt: x}\n- {id: a, prompt: y}": ["a.yaml:4:8: duplicate id 'a', first at a.yaml:3:8"],
     "- just text": ["a.yaml:3:3: job 1 must be a mapping with a prompt"],
     "- {prompt: x, provider: apyi}": ["a.yaml:3:25: unknown provider 'apyi', did you mean 'apiyi'?"],
-    "- {prompt: x, after: y}": ["a.yaml:3:22: 'after' is not supported yet"],
+    "- {prompt: x, after: y}": ["a.yaml:3:22: after 'y' is no job of this manifest"],
+    "- {id: cat, prompt: x}\n- {prompt: y, after: catt}": [
+        "a.yaml:4:22: after 'catt' is no job of this manifest, did you mean 'cat'?"
+    ],
+    "- {id: a, prompt: x, after: a}": ["a.yaml:3:29: 'after' goes round in a ring: a -> a"],
+    "- {id: a, prompt: x, after: c}\n- {id: b, prompt: x, after: a}\n- {id: c, prompt: x, after: b}": [
+        "a.yaml:3:29: 'after' goes round in a ring: a -> c -> b -> a"
+    ],
+    "- {id: a, prompt: x}\n- {prompt: y, after: {id: a, picture: 1}}": [
+        "a.yaml:4:22: after has the unknown key 'picture': it takes id and image"
+    ],
+    "- {id: a, prompt: x}\n- {prompt: y, after: {image: 1}}": [
+        "a.yaml:4:22: after names no job: give its id, as in {id: cat, image: 1}"
+    ],
+    "- {id: a, prompt: x}\n- {prompt: y, after: {id: a, image: -1}}": [
+        "a.yaml:4:22: after image '-1' is below 0: the first image is 0"
+    ],
     "- {prompt: !!python/name:os.system x}": ["a.yaml:3:12: tag '!!python/name:os.system' is not taken"],
     "- {prompt: x, references: [no.png]}": ["a.yaml:3:28: reference 'no.png' (no such file)"],
     "- {prompt: x, references: [a.yaml]}": ["a.yaml:3:28: reference 'a.yaml' is not an image"],

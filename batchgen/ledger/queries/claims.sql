@@ -12,6 +12,18 @@ WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL
     AND provider = :provider AND (:id IS NULL OR id GLOB :id)
 ORDER BY position LIMIT :limit;
 
+-- name: next_turns
+SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
+    -- The key of an ask that nobody answered: whoever asks again must use the same.
+    (SELECT CASE WHEN a.outcome = 'unknown' OR a.error_kind = 'connection' THEN a.idempotency_key END FROM attempts AS a
+     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key,
+    (SELECT CASE WHEN a.outcome = 'unknown' THEN a.key_env END FROM attempts AS a
+     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
+FROM jobs
+WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL AND parent IS NOT NULL
+    AND provider = :provider AND (:id IS NULL OR id GLOB :id)
+ORDER BY position LIMIT :limit;
+
 -- name: retried_jobs
 SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
     -- The key of an ask that nobody answered: whoever asks again must use the same.
@@ -30,25 +42,11 @@ WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL
     AND provider = :provider AND (:id IS NULL OR id GLOB :id)
 LIMIT 1;
 
--- name: any_hopeful_child
-SELECT 1 FROM jobs AS c INDEXED BY jobs_blocked CROSS JOIN jobs AS p ON p.id = c.parent
-WHERE c.state = 'pending' AND c.listed = 1 AND c.blocked = 1
-    AND c.provider = :provider AND (:id IS NULL OR c.id GLOB :id)
-    AND p.state IN ('pending', 'running', 'generated')
-LIMIT 1;
-
 -- name: next_due_job
 SELECT not_before FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NULL
     AND provider = :provider AND (:id IS NULL OR id GLOB :id)
 ORDER BY not_before LIMIT 1;
-
--- name: orphans
-SELECT c.key, c.id, p.id AS parent, p.state AS parent_state
-FROM jobs AS c INDEXED BY jobs_blocked CROSS JOIN jobs AS p ON p.id = c.parent
-WHERE c.state = 'pending' AND c.listed = 1 AND c.blocked = 1
-    AND p.state IN ('failed', 'refused', 'held', 'expired', 'cancelled')
-ORDER BY c.position LIMIT :limit;
 
 -- name: open_attempts
 SELECT jobs.*, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id, a.started_at, a.counted, a.reserved
@@ -86,7 +84,3 @@ SELECT id FROM outputs WHERE state = 'remote' AND not_before IS NULL LIMIT :limi
 
 -- name: next_due_output
 SELECT not_before FROM outputs WHERE state = 'remote' AND not_before IS NOT NULL ORDER BY not_before LIMIT 1;
-
--- name: saved_paths
-SELECT o.path FROM jobs JOIN outputs AS o ON o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0
-WHERE jobs.id = :id AND o.state = 'saved' ORDER BY o.position;

@@ -155,10 +155,6 @@ RETURNING counted;
 UPDATE outputs SET superseded = 1, counted = 0
 WHERE job = :key AND state IN ('expired', 'bad') AND round = (SELECT round FROM jobs WHERE key = :key);
 
--- name: cancelled_children
-SELECT c.key, c.state FROM jobs AS c JOIN jobs AS p ON c.parent = p.id
-WHERE p.key = :key AND c.state = 'cancelled' AND c.listed = 1;
-
 -- name: open_run
 INSERT INTO runs (started_at, pid, options) VALUES (:at, :pid, :options) RETURNING id;
 
