@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.bench.measure import CPUS, Cost, run
@@ -89,26 +92,57 @@ def inline(bench: Bench) -> list[Figure]:
 
 
 def downloads(bench: Bench) -> list[Figure]:
-    """Only downloads: `batchgen fetch` beside `curl --parallel`, 97 KB each, 16 at once."""
+    """Only downloads: `batchgen fetch` beside `curl --parallel`, 97 KB each and 1 MB each, 16 at once."""
     row, jobs = "downloads", bench.jobs(2000)
     ratio, rate = [], []
     for _ in range(bench.repeats):
-        with bench.folder() as folder:
-            write_manifest(folder, jobs, bench.server.http)
-            bench.server.setup(delay=0.0, side=180)
-            run_manifest(folder, "--no-download", "--concurrency", "64")
-            ours = batchgen(folder, "fetch", "out/m", "--concurrency", "16")
-            assert states(folder) == {"done": jobs}, states(folder)
-            theirs = _curl(bench, folder, jobs)
+        ours, theirs, _ = _fetched(bench, jobs, 180)
         ratio.append(ours.wall / theirs.wall)
         rate.append(jobs / ours.wall)
     return [
         Figure(row, "files a second", median(rate), "/s", note=f"{jobs} files, whole process, one processor"),
         Figure(row, "wall time, of curl's", median(ratio), "x", note="curl neither decodes, nor hashes, nor syncs"),
+        *_large(bench),
     ]
 
 
-def _curl(bench: Bench, folder: Path, jobs: int) -> Cost:
-    root = bench.server.http.removesuffix("/v1")
-    words = ["curl", "--silent", "--fail", "--parallel", "--parallel-max", "16", "--create-dirs"]
-    return run([*words, "-o", "curl/#1.png", f"{root}/img/[1-{jobs}].png"], folder=folder)
+def _large(bench: Bench) -> list[Figure]:
+    row, jobs = "downloads of 1 MB", bench.jobs(256)
+    speed, share, durable, cpu = [], [], [], []
+    for _ in range(bench.repeats):
+        start, _, _ = _fetched(bench, 1, 590)
+        ours, theirs, synced = _fetched(bench, jobs, 590, cpus=set(CPUS))
+        seconds, size = ours.wall - start.wall, 590 * 590 * 3 / 1e6
+        speed.append(jobs * size / seconds)
+        share.append(theirs.wall / seconds)
+        durable.append(synced / seconds)
+        cpu.append((ours.cpu - start.cpu) / jobs * 1000)
+    note = f"{jobs} files, every processor; a fetch of one file is taken off"
+    return [
+        Figure(row, "to disk", median(speed), "MB/s", note=note),
+        Figure(row, "speed, of curl's", median(share), "x", 0.5, most=False),
+        Figure(row, "speed, of curl and a sync of each file", median(durable), "x"),
+        Figure(row, "processor time a file", median(cpu), "ms"),
+    ]
+
+
+def _fetched(bench: Bench, jobs: int, side: int, cpus: set[int] | None = None) -> tuple[Cost, Cost, float]:
+    """What `fetch` and curl cost, and the seconds that curl takes together with a sync of its files."""
+    with bench.folder() as folder:
+        write_manifest(folder, jobs, bench.server.http)
+        bench.server.setup(delay=0.0, side=side)
+        run_manifest(folder, "--no-download", "--concurrency", "64")
+        ours = batchgen(folder, "fetch", "out/m", "--concurrency", "16", cpus=cpus)
+        assert states(folder) == {"done": jobs}, states(folder)
+        root = bench.server.http.removesuffix("/v1")
+        words = ["curl", "--silent", "--fail", "--parallel", "--parallel-max", "16", "--create-dirs"]
+        theirs = run([*words, "-o", "curl/#1.png", f"{root}/img/[1-{jobs}].png"], folder=folder, cpus=cpus)
+        began = time.perf_counter()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(_sync, (folder / "curl").iterdir()))
+        return ours, theirs, theirs.wall + time.perf_counter() - began
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
