@@ -29,21 +29,38 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _INLINE_KEYS = frozenset({"b64_json", "inlineData", "inline_data"})
 
 
+def is_payload(text: str) -> bool:
+    """Whether this is a data URL or a bare base64 text, as far as its beginning tells."""
+    return _tail(text) is not None
+
+
 def payload(text: str) -> str | None:
     """The base64 of a data URL or of a bare base64 text in the standard alphabet; None if it is neither.
 
     Providers send `b64_json` with and without the `data:` prefix (seed 004), some in the URL alphabet
     or without its padding.
     """
-    head, comma, tail = text.lstrip().partition(",") if text.lstrip()[:5].lower() == "data:" else ("", "", text)
-    if head and not (comma and head.lower().endswith(";base64")):
-        return None
-    if not _BASE64_HEAD.match(tail.lstrip()[:80]):
+    tail = _tail(text)
+    if tail is None:
         return None
     if any(mark in tail for mark in " \r\n\t"):
         tail = "".join(tail.split())
-    tail = tail.replace("-", "+").replace("_", "/").rstrip("=")
-    return tail + "=" * (-len(tail) % 4)
+    tail = tail.replace("-", "+").replace("_", "/")
+    if len(tail) % 4 or tail.endswith("==="):
+        tail = tail.rstrip("=")
+        tail += "=" * (-len(tail) % 4)
+    return tail
+
+
+def _tail(text: str) -> str | None:
+    """What stands behind `data:…;base64,`, or all of it; None where that does not begin like base64."""
+    if text[:80].lstrip()[:5].lower() == "data:":
+        head, comma, tail = text.partition(",")
+        if not (comma and head.lower().endswith(";base64")):
+            return None
+    else:
+        tail = text
+    return tail if _BASE64_HEAD.match(tail[:160].lstrip()[:80]) else None
 
 
 def mended(text: str) -> str:
@@ -64,7 +81,7 @@ def stripped(value: Json, key: str = "") -> Json:
     """A JSON value with every inline picture replaced by a short mark; the rest is as it was."""
     if isinstance(value, str):
         if key in _INLINE_KEYS:
-            return f"<base64, {len(value)} characters>" if payload(value) else without_base64(value)
+            return f"<base64, {len(value)} characters>" if is_payload(value) else without_base64(value)
         return without_base64(value)
     if isinstance(value, Mapping):
         inside = key in _INLINE_KEYS

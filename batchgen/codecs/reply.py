@@ -270,6 +270,8 @@ class ReplyDecoder:
 
     def _images(self, reading: Reading) -> tuple[Found, ...]:
         found = dict(self._harvest.images)
+        if not reading.images:
+            return tuple(found.values())
         known = {image.url or image.inline for image in found.values()}
         for number, image in enumerate(reading.images):
             if (image.url or image.inline) not in known:
