@@ -9,6 +9,9 @@ import click
 from batchgen.errors import UsageError
 
 STARTER = """\
+# yaml-language-server: $schema=batchgen.schema.json
+# (editors complete and check the keys once there is: batchgen schema > batchgen.schema.json)
+#
 # A batch of images for batchgen. As it stands it runs without a key, against the simulated provider:
 #
 #   batchgen plan jobs.yaml      what would be done; sends nothing
@@ -46,6 +49,11 @@ jobs:
   - id: cat
     prompt: A ginger cat asleep on a stack of books, soft light
     n: 2              # two images of the same job
+
+  # A matrix multiplies a job, here by two; {a|b} in a prompt does so too. Add a value later: only its jobs are sent.
+  - id: mug
+    prompt: A mug with a {animal} on it, studio light
+    matrix: {animal: [fox, heron]}
 
   # meta is yours: it is carried along to the ledger and the exports.
   - id: poster

@@ -41,8 +41,10 @@ from batchgen.manifest.fields import (
     wrong,
 )
 from batchgen.manifest.matrix import Axis, axes_of
+from batchgen.manifest.reference import SECTIONS, SIMULATE
 from batchgen.manifest.words import shortened
 from batchgen.model import Json
+from batchgen.providers.builtin import BUILTIN
 
 
 class Section(BaseModel):
@@ -189,7 +191,7 @@ class Head(Section):
 class ManifestSchema(Head):
     """A whole YAML manifest; only drawn on for its JSON Schema."""
 
-    jobs: list[JobRow] | str = Field(description="a list of jobs, or the path of a CSV, TSV or JSONL file")
+    jobs: list[JobRow] | str
 
 
 JOB_KEYS = tuple(JobRow.model_fields)
@@ -198,9 +200,46 @@ FREE_KEYS = frozenset({"meta", "params", "simulate"})
 """Keys whose values are the user's own mapping: read by the rules of JSON, not as text."""
 
 
-def json_schema() -> dict[str, object]:
-    """The JSON Schema of a YAML manifest, for editors."""
-    schema = ManifestSchema.model_json_schema()
+def json_schema() -> dict[str, JsonValue]:
+    """The JSON Schema of a YAML manifest, for editors: every key with its meaning."""
+    schema: dict[str, JsonValue] = ManifestSchema.model_json_schema()
+    definitions = schema["$defs"]
+    assert isinstance(definitions, dict)  # as JSON Schema has it
+    provider = definitions["ProviderSection"]
+    assert isinstance(provider, dict)
+    # What the simulator reads itself; an editor may know it all the same.
+    simulated: JsonValue = {"type": ["object", "null"], "properties": {key: {} for key in SIMULATE}}
+    provider["properties"] = {**_properties(provider), "simulate": simulated}
+    _describe(schema)
+    for section in (schema, definitions["JobRow"]):
+        named = _properties(section)["provider"]
+        if isinstance(named, dict):
+            named["examples"] = list(BUILTIN)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "batchgen manifest"
     return schema
+
+
+def _properties(section: JsonValue) -> dict[str, JsonValue]:
+    found = section.get("properties") if isinstance(section, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _describe(section: JsonValue) -> None:
+    """Give each key its meaning, all the way down; a section is known by its keys."""
+    if isinstance(section, list):
+        for item in section:
+            _describe(item)
+    if not isinstance(section, dict):
+        return
+    properties = _properties(section)
+    said = next((keys for keys in SECTIONS.values() if keys.keys() == properties.keys()), {})
+    for name, value in properties.items():
+        if isinstance(value, dict):
+            # What pydantic adds by itself (`Near Duplicates`, null) is only in the way.
+            for noise in ("title", "default"):
+                value.pop(noise, None)
+            if name in said:
+                value["description"] = said[name].meaning
+    for value in section.values():
+        _describe(value)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from batchgen.cli import COMMANDS
 from tests.acceptance.conftest import Cli
 
 ONE = "provider: simulator\njobs:\n  - {id: cat, prompt: a cat}\n"
@@ -24,23 +26,10 @@ def batch(cli: Cli) -> str:
     return "out/two"
 
 
-def test_help_lists_every_command_of_this_version_and_none_of_a_later_one(cli: Cli) -> None:
+def test_help_lists_every_command_and_each_has_help_of_its_own(cli: Cli) -> None:
     text = cli.run("--help", code=0).stdout
     listed = [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()]
-    assert listed == [
-        "run",
-        "plan",
-        "status",
-        "jobs",
-        "retry",
-        "fetch",
-        "reparse",
-        "verify",
-        "providers",
-        "simulate",
-        "init",
-        "schema",
-    ]
+    assert listed == list(COMMANDS)
     for command in listed:
         assert cli.run(command, "--help", code=0).stdout.startswith(f"Usage: batchgen {command} [OPTIONS]")
 
@@ -69,19 +58,26 @@ def test_an_option_of_a_later_version_is_refused_in_one_line(cli: Cli, words: tu
 def test_the_starter_runs_as_it_is_and_everything_it_makes_verifies(cli: Cli) -> None:
     cli.run("init", code=0)
     plan = cli.json("plan", "jobs.yaml")
-    assert plan["jobs"] == {"new": 3, "changed": 0, "unchanged": 0, "removed": 0}
-    assert plan["images"] == 4
+    assert plan["jobs"] == {"new": 5, "changed": 0, "unchanged": 0, "removed": 0}
+    assert plan["images"] == 6
     done = cli.run("run", "jobs.yaml", code=0)
     assert done.stdout == ""
-    assert "jobs: all 3 jobs done" in done.stderr
+    assert "jobs: all 5 jobs done" in done.stderr
     assert cli.json("verify", "jobs.yaml") == {
-        "checked": 4,
+        "checked": 6,
         "missing": [],
         "changed": [],
         "unknown": [],
         "leftovers": [],
     }
     assert cli.json("plan", "jobs.yaml")["requests"] == 0
+
+
+def test_the_starter_tells_editors_of_the_schema_and_how_to_make_it(cli: Cli) -> None:
+    first, second = cli.run("init", "-", code=0).stdout.splitlines()[:2]
+    (schema,) = re.findall(r"^# yaml-language-server: \$schema=(\S+)$", first)
+    (words,) = re.findall(rf"batchgen (\w+) > {re.escape(schema)}\)$", second)
+    assert json.loads(cli.run(words, code=0).stdout)["title"] == "batchgen manifest"
 
 
 def test_the_starter_is_never_written_over_a_file(cli: Cli) -> None:
