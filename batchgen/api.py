@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from batchgen.batch import RunOptions, default_workspace, run_batch
+from batchgen.batch import RunOptions, default_workspace, rehearsal_of, run_batch
 from batchgen.errors import UsageError
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Filter, JobRecord
 from batchgen.manifest.load import Manifest, open_manifest
 from batchgen.manifest.words import did_you_mean
 from batchgen.model import END_STATES, JobState, OnUnknown
+from batchgen.providers.twins import Night
 from batchgen.sinks import NullSink, Report
 from batchgen.stop import StopSignal
 
@@ -52,8 +53,9 @@ class Options(TypedDict, total=False):
     Another name is a `TypeError`. `keys` maps environment variable names to secrets. `provider` and
     `model` replace those of every job. `concurrency` is requests at once per provider, `limit` jobs
     sent by this run, both at least 1. `max_cost` is what the batch may cost over all of its runs.
-    `download=False` leaves the images where they are, for `batchgen fetch`. `stop` lets another
-    task drain or abort the run.
+    `rehearse=True` plays it through with simulated providers in a workspace of its own, on an
+    "ordinary" `night` or a "bad" one. `download=False` leaves the images where they are, for
+    `batchgen fetch`. `stop` lets another task drain or abort the run.
     """
 
     workspace: str | Path
@@ -64,6 +66,8 @@ class Options(TypedDict, total=False):
     id_glob: str
     on_unknown: OnUnknown
     max_cost: float
+    rehearse: bool
+    night: str
     download: bool
     keys: Mapping[str, str]
     stop: StopSignal
@@ -112,12 +116,14 @@ async def iterate(manifest: str | Path, **options: Unpack[Options]) -> AsyncGene
 def _open(manifest: str | Path, options: Options) -> tuple[Manifest, RunOptions]:
     _check(options)
     path = Path(manifest)
-    opened = open_manifest(path, provider=options.get("provider"), model=options.get("model"))
+    provider, model = options.get("provider"), options.get("model")
+    night = Night(options.get("night", Night.ORDINARY)) if options.get("rehearse") else None
+    opened = open_manifest(path, provider=provider, model=model, night=night)
     # All mistakes are found before a workspace is made.
     opened.check()
-    workspace = options.get("workspace")
+    workspace = Path(options.get("workspace") or default_workspace(path))
     chosen = RunOptions(
-        workspace=Path(workspace) if workspace else default_workspace(path),
+        workspace=workspace if night is None else rehearsal_of(workspace),
         concurrency=options.get("concurrency"),
         limit=options.get("limit"),
         id_glob=options.get("id_glob"),
@@ -139,6 +145,10 @@ def _check(options: Options) -> None:
         number = options.get(name)
         if isinstance(number, int) and number < 1:
             raise UsageError(f"{name} must be at least 1, not {number}")
+    if not options.get("max_cost", 0.0) >= 0:
+        raise UsageError(f"max_cost must be zero or more, not {options['max_cost']}")
+    if "night" in options and (options["night"] not in list(Night) or not options.get("rehearse")):
+        raise UsageError(f"night is {' or '.join(Night)}, and goes with rehearse=True")
 
 
 class _EndSink(NullSink):

@@ -69,6 +69,12 @@ def default_workspace(manifest: Path) -> Path:
     return Path("out") / manifest.stem
 
 
+def rehearsal_of(workspace: Path) -> Path:
+    """The workspace of a rehearsal, beside the real one: `out/demo.rehearsal`."""
+    place = workspace if workspace.name not in ("", "..") else workspace.resolve()
+    return place.with_name(f"{place.name}.rehearsal")
+
+
 async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
     """Send what is not finished and download it.
 
@@ -83,6 +89,7 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
         keys = await _keys(ledger, profiles, options.keys)
         budget = await prepare(ledger, profiles, settings)
         await ledger.note("manifest", manifest.path.name)
+        await ledger.note("rehearsal", manifest.night or "")
         await ledger.note("profiles", dump_profiles(profiles))
         await ledger.note("settings", json.dumps(dataclasses.asdict(settings)))
         await ledger.note("output", json.dumps(dataclasses.asdict(manifest.output)))

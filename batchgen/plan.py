@@ -18,10 +18,8 @@ from batchgen.providers.costs import asked, no_price, quote
 from batchgen.providers.keys import missing_key, needs_key, partly_set, without_key
 from batchgen.providers.prices import currency, money_text
 from batchgen.providers.profile import SIMULATED, Profile
+from batchgen.providers.twins import TYPICAL_SECONDS
 from batchgen.simulator.settings import parse_settings
-
-TYPICAL_SECONDS = 60.0
-"""How long one request usually takes at a gateway: between 30 s and the 150 s of apiyi's vip models."""
 
 EXPECTED_AT_ONCE = 8
 """Requests that a provider whose limit nobody stated is expected to take at once; a run finds out."""

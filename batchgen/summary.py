@@ -216,7 +216,8 @@ def cost_words(status: Status, scope: str = "") -> str:
         perhaps = f"; up to {money_text(status.unsettled_cost)} more for {requests} that may have been billed"
     if not status.cost and any(status.outputs.values()):
         return f"unknown: no price given{perhaps}"
-    return f"{money_text(status.cost)} by the price list{scope}{perhaps}"
+    unpaid = "; a rehearsal: nothing was paid" if status.rehearsal else ""
+    return f"{money_text(status.cost)} by the price list{scope}{perhaps}{unpaid}"
 
 
 def link_warning(status: Status, commands: Commands) -> str | None:

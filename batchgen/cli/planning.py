@@ -105,7 +105,7 @@ def plan_text(plan: Plan, *, table: bool = False) -> str:
         f"to send   {counted(plan.requests, 'request')} for {counted(plan.images, 'image')}",
     ]
     if plan.requests:
-        lines.append(f"cost      {_cost_text(plan)}")
+        lines.append(f"cost      {cost_text(plan)}")
         lines.append(f"time      {duration(plan.seconds)}, {_basis(plan)}")
     if plan.max_cost is not None:
         lines.append(f"budget    {money_text(plan.max_cost)} for the whole batch, {money_text(plan.spent)} of it spent")
@@ -115,7 +115,8 @@ def plan_text(plan: Plan, *, table: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _cost_text(plan: Plan) -> str:
+def cost_text(plan: Plan) -> str:
+    """What a plan costs, for people: about how much, from the least to the most, and what has no price."""
     known = ""
     if plan.cost or not plan.unpriced_models:
         known = f"about {money_text(plan.cost)} by the price list"

@@ -13,9 +13,10 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 import click
 
-from batchgen.batch import RunOptions, run_batch
+from batchgen.batch import RunOptions, rehearsal_of, run_batch
 from batchgen.cli.durations import clock
 from batchgen.cli.planning import Limits, make_plan, max_cost_option, plan_text, set_keys
+from batchgen.cli.rehearsing import ending, opening, real_plan
 from batchgen.cli.watching import interruptible, run_logged, summarise, watcher
 from batchgen.cli.workspaces import workspace_of, workspace_option
 from batchgen.errors import UsageError
@@ -25,11 +26,12 @@ from batchgen.manifest.load import Manifest, open_manifest
 from batchgen.model import OnUnknown
 from batchgen.night import hours
 from batchgen.plan import Plan, missing_keys
+from batchgen.providers.twins import Night
 from batchgen.sinks import Report, Sink
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-LATER = ("--workers", "--rehearse")
+LATER = ("--workers",)
 """Options that this version does not have: refused, because to ignore one could cost money."""
 
 
@@ -47,6 +49,8 @@ class _Options(TypedDict):
     on_unknown: str | None
     max_cost: float | None
     no_download: bool
+    rehearse: bool
+    night: str | None
     quiet: bool
 
 
@@ -63,7 +67,7 @@ def _only_local(ctx: click.Context, param: click.Parameter, value: str) -> None:
 def _refuse_later(command: Command) -> Command:
     for name in LATER:
         hidden = click.option(
-            name, hidden=True, expose_value=False, callback=_refuse, is_flag=name == "--rehearse"
+            name, hidden=True, expose_value=False, callback=_refuse
         )
         command = hidden(command)
     return command
@@ -94,6 +98,12 @@ def _refuse_later(command: Command) -> Command:
     callback=_only_local,
     help="Where the work is done: in this process.",
 )
+@click.option("--rehearse", is_flag=True, help="Play it through with simulated providers, in DIR.rehearsal.")
+@click.option(
+    "--night",
+    type=click.Choice([night.value for night in Night]),
+    help="What to rehearse: an ordinary night, or a bad one with cuts and refusals.",
+)
 @click.option("--quiet", is_flag=True, help="No progress, only the summary and errors.")
 @_refuse_later
 @click.pass_context
@@ -105,14 +115,23 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     a mistake in the manifest or the command line, nothing sent; 3 stopped early, jobs pending; 4
     the workspace can't be used; 130 interrupted.
     """
+    night = _night(options)
+    limits = Limits(options["concurrency"], options["max_cost"])
     opened = open_manifest(manifest, provider=options["provider"], model=options["model"])
     workspace = workspace_of(manifest, options["folder"])
-    plan = asyncio.run(_plan(opened, workspace, Limits(options["concurrency"], options["max_cost"])))
+    real = None
+    if night is not None:
+        # The real manifest comes first: what a run would refuse is not rehearsed.
+        real = asyncio.run(real_plan(opened, limits))
+        opened = open_manifest(manifest, provider=options["provider"], model=options["model"], night=night)
+        workspace = rehearsal_of(workspace)
+    plan = asyncio.run(_plan(opened, workspace, limits))
     keys = set_keys(opened.profiles.values())
     if missing := missing_keys(opened.profiles, plan.providers, keys):
         raise UsageError("\n".join(missing))
     if not options["quiet"]:
-        click.echo(f"{opened.name} -> {workspace}\n{plan_text(plan)}", err=True)
+        head = f"{opened.name} -> {workspace}\n" + (f"{opening(night, plan, workspace)}\n" if night else "")
+        click.echo(head + plan_text(plan), err=True)
 
     watch = watcher(options["quiet"], downloads=not options["no_download"])
     chosen = _run_options(options, workspace, keys, watch)
@@ -121,6 +140,8 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
         with interruptible(chosen.stop, watch):
             report = await run_batch(opened, chosen)
         click.echo(await summarise(opened.name, report, workspace, _again(manifest, options)), err=True)
+        if real is not None:
+            click.echo(ending(real, report), err=True)
         return report
 
     ctx.exit(run_logged(workspace, tuple(keys.values()), work).exit_code)
@@ -132,6 +153,15 @@ async def _plan(opened: Manifest, workspace: Path, limits: Limits) -> Plan:
         async with Ledger.open(workspace, now=time.time):
             pass
     return await make_plan(opened, workspace, limits)
+
+
+def _night(options: _Options) -> Night | None:
+    """The night to rehearse; None for the real thing."""
+    if options["night"] and not options["rehearse"]:
+        raise UsageError("--night goes with --rehearse")
+    if options["rehearse"] and (options["start_at"] or options["stop_at"]):
+        raise UsageError("a rehearsal begins at once and keeps no hours: leave --start-at and --stop-at out")
+    return Night(options["night"] or Night.ORDINARY) if options["rehearse"] else None
 
 
 def _run_options(options: _Options, workspace: Path, keys: Mapping[str, str], watch: Sink) -> RunOptions:
@@ -160,7 +190,8 @@ def _again(manifest: Path, options: _Options) -> str:
         ("--provider", options["provider"]),
         ("--model", options["model"]),
         ("--max-cost", options["max_cost"]),
+        ("--night", options["night"]),
     ):
         if value is not None:
             words += [name, str(value)]
-    return shlex.join(words)
+    return shlex.join([*words, "--rehearse"] if options["rehearse"] else words)

@@ -15,6 +15,7 @@ from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import ProviderStatus, Status
 from batchgen.model import JobState, OutputState
 from batchgen.progress import wait_text
+from batchgen.providers.prices import money_text
 from batchgen.summary import Commands, cost_words, counts, link_warning
 
 
@@ -52,6 +53,8 @@ def _text(status: Status, workspace: Path) -> str:
 def _traffic(provider: ProviderStatus, now: float) -> str:
     limit = f" of {provider.limit}" if provider.limit is not None else ""
     text = f"{provider.in_flight}{limit} in flight"
+    if provider.cost:
+        text += f", cost {money_text(provider.cost)}"
     if provider.waiting_until is not None:
         text += f", waiting{wait_text(provider.waiting_until, now)}"
     return f"{text}: {provider.reason}" if provider.reason else text

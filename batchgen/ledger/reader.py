@@ -168,8 +168,7 @@ class Reader:
 
     async def note(self, key: str) -> str | None:
         """What the run noted under `key`, or None."""
-        row = await self.ask(lambda db: db.execute(SQL["get_note"], {"key": key}).fetchone())
-        return None if row is None else str(row["value"])
+        return await self.ask(lambda db: _note(db, key))
 
     async def last_run(self) -> RunRecord | None:
         """The latest run over this workspace."""
@@ -239,8 +238,14 @@ def _status(db: sqlite3.Connection, now: float) -> Status:
         past_their_date=deadlines["past"],
         unsettled=unsettled["n"],
         unsettled_cost=unsettled["most"],
+        rehearsal=bool(_note(db, "rehearsal")),
         providers=_providers(db, {state: n for (subject, state), n in tally.items() if subject == "cost"}),
     )
+
+
+def _note(db: sqlite3.Connection, key: str) -> str | None:
+    row = db.execute(SQL["get_note"], {"key": key}).fetchone()
+    return None if row is None else str(row["value"])
 
 
 def _providers(db: sqlite3.Connection, costs: Mapping[str, float]) -> dict[str, ProviderStatus]:

@@ -222,6 +222,8 @@ class Status:
     """of these, the ones past it"""
     unsettled: int = 0
     unsettled_cost: float = 0.0
+    rehearsal: bool = False
+    """every provider was simulated: nothing was paid"""
     providers: Mapping[str, ProviderStatus] = field(default_factory=dict)
 
 

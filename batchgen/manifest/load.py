@@ -24,6 +24,7 @@ from batchgen.manifest.references import Pictures
 from batchgen.manifest.schema import OutputSection, SettingsSection
 from batchgen.model import Entry, Json, LookedAt, OnUnknown, OutputRules, Settings
 from batchgen.providers.profile import Profile
+from batchgen.providers.twins import Night, without_links
 from batchgen.simulator.settings import parse_settings
 
 
@@ -41,6 +42,8 @@ class Manifest:
     settings: Settings
     profiles: Mapping[str, Profile]
     output: OutputRules
+    night: Night | None = None
+    """the kind of night that is rehearsed; None: this is the real thing"""
     _written: Written = field(repr=False)
     _lookup: Lookup = field(repr=False)
     _overrides: Overrides = field(repr=False)
@@ -84,7 +87,8 @@ class Manifest:
         transaction. After the first mistake no more are yielded.
         """
         problems = Problems()
-        yield from self._checked(problems)
+        checked = self._checked(problems)
+        yield from checked if self.night is None else map(without_links, checked)
         if problems:
             raise problems.error()
 
@@ -119,13 +123,14 @@ class Manifest:
 
 
 def open_manifest(
-    path: Path, *, provider: str | None = None, model: str | None = None, rehearse: bool = False
+    path: Path, *, provider: str | None = None, model: str | None = None, night: Night | None = None
 ) -> Manifest:
     """Open a YAML, CSV, TSV or JSONL manifest.
 
     `provider` and `model` take the place of every job's own; ids derived from the content stay what
-    they are without them. With `rehearse` every provider is the embedded simulator. Raises
-    ManifestError when the head has a mistake, then with those of the jobs as well.
+    they are without them. With a `night` it is a rehearsal: every provider is its simulated twin, and
+    references that are links are not fetched. Raises ManifestError when the head has a mistake, then
+    with those of the jobs as well.
     """
     problems = Problems()
     try:
@@ -133,7 +138,7 @@ def open_manifest(
     except Fatal as fatal:
         problems.add(fatal.place, fatal.text)
         raise problems.error() from None
-    lookup = Lookup(written.head.providers, rehearse)
+    lookup = Lookup(written.head.providers, night)
     _resolve_defined(written, lookup, problems)
     manifest = Manifest(
         name=written.head.name or path.stem,
@@ -142,6 +147,7 @@ def open_manifest(
         settings=_settings(written.head.settings),
         profiles=lookup.found,
         output=_output(written.head.output),
+        night=night,
         _written=written,
         _lookup=lookup,
         _overrides=Overrides(provider, model),

@@ -11,6 +11,7 @@ from batchgen.manifest.words import did_you_mean
 from batchgen.model import Endpoint
 from batchgen.providers.builtin import BUILTIN
 from batchgen.providers.profile import SIMULATED, Limits, Profile
+from batchgen.providers.twins import Night, twin
 
 _PLAIN = (
     "base_url",
@@ -34,19 +35,17 @@ class ProfileMistake(Exception):
         self.key = key
 
 
-def resolve(name: str, sections: Mapping[str, ProviderSection], rehearse: bool = False) -> Profile:
-    """The profile of that name. With `rehearse` it lives at the embedded simulator.
+def resolve(name: str, sections: Mapping[str, ProviderSection], night: Night | None = None) -> Profile:
+    """The profile of that name, or with a `night` its simulated twin.
 
     Raises ProfileMistake: unknown name, a circle of `extends`, no base URL.
     """
     profile = _layered(name, sections, ())
-    if rehearse:
-        profile = replace(profile, base_url=SIMULATED)
     if not profile.base_url:
         raise ProfileMistake(f"provider '{name}' needs base_url")
     if profile.simulate and profile.base_url != SIMULATED:
         raise ProfileMistake(f"'simulate' in provider '{name}' needs base_url: {SIMULATED}", "simulate")
-    return profile
+    return profile if night is None else twin(profile, night)
 
 
 def _layered(name: str, sections: Mapping[str, ProviderSection], below: tuple[str, ...]) -> Profile:
@@ -101,9 +100,9 @@ class Lookup:
     `silenced` names have been told as mistakes where they are defined, so that no job repeats it.
     """
 
-    def __init__(self, sections: Mapping[str, ProviderSection | None], rehearse: bool) -> None:
+    def __init__(self, sections: Mapping[str, ProviderSection | None], night: Night | None) -> None:
         self._sections = {name: section or ProviderSection() for name, section in sections.items()}
-        self._rehearse = rehearse
+        self._night = night
         self.found: dict[str, Profile] = {}
         self.silenced: set[str] = set()
 
@@ -112,5 +111,5 @@ class Lookup:
         if name in self.silenced:
             return None
         if name not in self.found:
-            self.found[name] = resolve(name, self._sections, self._rehearse)
+            self.found[name] = resolve(name, self._sections, self._night)
         return self.found[name]

@@ -43,7 +43,6 @@ def test_an_unknown_command_is_a_mistake_with_a_suggestion(cli: Cli) -> None:
     [
         ("--engine", "ray"),
         ("--workers", "4"),
-        ("--rehearse",),
     ],
     ids=lambda words: words[0],
 )

@@ -6,9 +6,10 @@ import pytest
 
 from batchgen.ledger.records import Change, Standing
 from batchgen.model import Entry, Job, JobState
-from batchgen.plan import TYPICAL_SECONDS, Plan, Planner, missing_keys
+from batchgen.plan import Plan, Planner, missing_keys
 from batchgen.providers.prices import Price
 from batchgen.providers.profile import SIMULATED, Limits, ModelRule, Profile
+from batchgen.providers.twins import TYPICAL_SECONDS
 
 APIYI = Profile(
     name="apiyi",

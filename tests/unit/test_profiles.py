@@ -13,6 +13,7 @@ from batchgen.providers.builtin import BUILTIN
 from batchgen.providers.prices import Price
 from batchgen.providers.profile import SIMULATED, Profile, RatioForm
 from batchgen.providers.shape import check, shape
+from batchgen.providers.twins import Night
 
 
 def _section(**values: object) -> ProviderSection:
@@ -152,7 +153,8 @@ def test_only_openais_own_address_is_strict_about_models() -> None:
 
 
 def test_a_rehearsal_lives_at_the_simulator_and_keeps_its_dialect() -> None:
-    rehearsed = resolve("openai-chat", {}, rehearse=True)
+    sections = {"openai-chat": _section(base_url="https://gateway.example/v1")}
+    rehearsed = resolve("openai-chat", sections, Night.ORDINARY)
     assert (rehearsed.base_url, rehearsed.dialect) == (SIMULATED, "openai-chat")
 
 
