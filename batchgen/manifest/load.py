@@ -47,7 +47,6 @@ class Manifest:
     _written: Written = field(repr=False)
     _lookup: Lookup = field(repr=False)
     _overrides: Overrides = field(repr=False)
-    _rehearse: bool = field(repr=False)
     _pictures: Pictures = field(repr=False)
 
     @property
@@ -77,7 +76,7 @@ class Manifest:
             "text": self.digest,
             # Pictures are found from there.
             "folder": os.path.abspath(self.path.parent),
-            "options": [self._overrides.provider, self._overrides.model, self._rehearse],
+            "options": [self._overrides.provider, self._overrides.model, self.night],
         }
 
     def entries(self) -> Iterator[Entry]:
@@ -151,7 +150,6 @@ def open_manifest(
         _written=written,
         _lookup=lookup,
         _overrides=Overrides(provider, model),
-        _rehearse=rehearse,
         _pictures=Pictures(path.parent),
     )
     if problems:

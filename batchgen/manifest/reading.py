@@ -52,7 +52,8 @@ def _plain(value: object) -> Json:
     if is_dataclass(value):
         return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        # A key may be a set of words, and the order of a set changes from process to process.
+        return {str(_plain(key)): _plain(one) for key, one in value.items()}
     if isinstance(value, frozenset):
         return sorted(str(one) for one in value)
     if isinstance(value, list | tuple):
