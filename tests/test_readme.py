@@ -155,6 +155,14 @@ def test_somebody_elses_spreadsheet_is_taken_as_it_is(cli: Cli) -> None:
     assert cli.json("plan", "sheet.yaml")["jobs"]["new"] == 5
 
 
+def test_the_matrix_shown_makes_the_jobs_that_it_names(cli: Cli) -> None:
+    cli.write("many.yaml", YAML["# many of one"] + REHEARSED)
+    cli.run("run", "many.yaml", code=0)
+    ids = [job["id"] for job in cli.jobs("many.yaml")]
+    assert ids[0] == "poster+fox+1x1+flat"
+    assert len(ids) == 8
+
+
 def test_the_provider_of_ones_own_is_one(cli: Cli) -> None:
     cli.write(
         "mine.yaml", f"provider: mine\n{YAML['providers:']}jobs: [{{prompt: a cat, model: gpt-4o-image}}]\n"

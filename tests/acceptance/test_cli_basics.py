@@ -28,7 +28,7 @@ def batch(cli: Cli) -> str:
 
 def test_help_lists_every_command_and_each_has_help_of_its_own(cli: Cli) -> None:
     text = cli.run("--help", code=0).stdout
-    listed = [line.split()[0] for line in text.split("Commands:\n")[1].splitlines()]
+    listed = re.findall(r"^  (\w+) ", text.split("Commands:\n")[1], flags=re.M)
     assert listed == list(COMMANDS)
     for command in listed:
         assert cli.run(command, "--help", code=0).stdout.startswith(f"Usage: batchgen {command} [OPTIONS]")
