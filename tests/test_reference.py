@@ -27,6 +27,7 @@ TEXT = (JOBS / "README.md").read_text(encoding="utf-8")
 TABLES = {
     "The manifest": "ManifestSchema",
     "A job": "JobRow",
+    "`after`": "Parent",
     "`matrix`": "MatrixSection",
     "`providers.NAME`": "ProviderSection",
     "`providers.NAME.limits`": "LimitsSection",

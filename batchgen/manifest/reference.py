@@ -55,10 +55,15 @@ JOB: Final[Mapping[str, Key]] = {
         "Files (relative to the manifest), links or data URLs; in CSV separated by `|`. `{name}` is filled in.",
     ),
     "mask": Key("text", "", "A PNG for edits: a file, link or data URL. `{name}` is filled in."),
-    "after": Key("id", "", "The job whose image this one edits. `{name}` is filled in."),
+    "after": Key("id, or mapping", "", "The job whose image this one edits. `{name}` is filled in."),
     "meta": Key("mapping", "", "Anything of yours, carried to the ledger and the exports; in CSV columns `meta.NAME`."),
     "params": Key("mapping", "", "Further fields for the provider, passed as they are."),
     "matrix": Key("mapping", "", "Lists that multiply this job, beside the manifest's; `~`: neither."),
+}
+
+PARENT: Final[Mapping[str, Key]] = {
+    "id": Key("id", "required", "The job whose image this one edits."),
+    "image": Key("number", "0", "Which of its images; the first is 0."),
 }
 
 MATRIX: Final[Mapping[str, Key]] = {
@@ -140,6 +145,7 @@ SIMULATE: Final[Mapping[str, Key]] = {
 SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
     "ManifestSchema": MANIFEST,
     "JobRow": JOB,
+    "Parent": PARENT,
     "MatrixSection": MATRIX,
     "ProviderSection": PROVIDER,
     "LimitsSection": LIMITS,

@@ -84,7 +84,7 @@ class Variants:
         used = set().union(*(prompt.names() for prompt in self._parsed.values()))
         for text in (*self._job.references, self._job.mask or ""):
             used |= parse(text, alternatives=False).names()
-        for axis in self._axes:
+        for axis in () if self._job.after else self._axes:  # two parents make two requests of one prompt
             if len(axis.rows) > 1 and not _KEYS.intersection(axis.names) and not used.intersection(axis.names):
                 name = axis.names[0]
                 said.append(

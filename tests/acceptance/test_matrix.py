@@ -37,3 +37,31 @@ def test_too_many_combinations_are_one_line_at_once(cli: Cli) -> None:
     cli.write("m.yaml", f"{HEAD}matrix: {{{lists}}}\n{JOBS}")
     (line,) = cli.run("plan", "m.yaml", code=2).stderr.splitlines()
     assert line == "m.yaml:3:9: job 'pet' makes 2,000,000,000,000 jobs: a manifest may multiply to 10,000,000"
+
+
+def test_a_chain_below_a_matrix_goes_from_each_parent_to_its_own_child(cli: Cli) -> None:
+    cli.write(
+        "m.yaml",
+        f"{HEAD}matrix: {{animal: [cat, dog]}}\njobs:\n"
+        "  - {id: pet, prompt: 'a {animal}'}\n"
+        "  - {id: hat, prompt: now with a hat, after: pet}\n"
+        "  - id: '{animal}-{colour}'\n"
+        "    prompt: a {colour} hat instead\n"
+        "    after: hat+{animal}\n"
+        "    matrix: {colour: [red, blue]}\n",
+    )
+    assert cli.json("plan", "m.yaml")["jobs"]["new"] == 8
+    cli.run("run", "m.yaml", code=0)
+    parents = dict(cli.ask("out/m", "SELECT id, parent FROM jobs"))
+    assert parents == {
+        "pet+cat": None,
+        "pet+dog": None,
+        "hat+cat": "pet+cat",
+        "hat+dog": "pet+dog",
+        "cat-red": "hat+cat",
+        "cat-blue": "hat+cat",
+        "dog-red": "hat+dog",
+        "dog-blue": "hat+dog",
+    }
+    cli.write("m.yaml", "provider: apiyi\nmatrix: {animal: [cat]}\njobs: [{id: a, prompt: '{animal}', after: pet}]\n")
+    assert "m.yaml:3:" in cli.run("plan", "m.yaml", code=2).stderr

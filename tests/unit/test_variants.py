@@ -166,6 +166,7 @@ def test_a_matrix_that_changes_nothing_is_remarked() -> None:
         "matrix name 'ratoi' stands in no prompt or reference: its 2 values make equal requests, "
         "did you mean 'ratio'?",
     )
+    assert _said(_job(after="parent"), _axes(a=["1", "2"])) == ()
     assert _said(_job(prompt="{a}"), _axes(zip=True, a=["1", "2"], b=["1", "2"])) == ()
 
 
