@@ -173,6 +173,7 @@ def _report(context: Context, code: int, reason: str | None, status: Status, sec
         requests=context.requests,
         images=context.images,
         cost=currency(context.budget.paid),
+        remarks=context.routing.told(),
     )
     context.sink.finished(report)
     return report
@@ -243,12 +244,13 @@ def _describe(options: RunOptions) -> str:
 async def _keys(
     ledger: Ledger, profiles: Mapping[str, Profile], given: Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
-    """The secrets of each provider by variable; none at all, for something to send, is the user's mistake."""
+    """The secrets of each provider by variable; none at all is the user's mistake, where jobs are sent first."""
     keys = {}
     missing = []
+    due = [route[0] for text, route in (await ledger.routes()).items() if await ledger.next_due(text) is not None]
     for name, profile in profiles.items():
         keys[name] = keys_of(profile, given)
-        if not keys[name] and needs_key(profile) and await ledger.next_due(name) is not None:
+        if not keys[name] and needs_key(profile) and name in due:
             missing.append(missing_key(profile))
     if missing:
         raise UsageError("\n".join(missing))

@@ -271,6 +271,10 @@ class BadKey(JobError):
     disposition = Disposition.STOP_PROVIDER
 
 
+class NoKey(BadKey):
+    """None of the variables that hold the provider's keys is set: nothing was asked."""
+
+
 class QuotaSpent(JobError):
     """The account or the key has no money left."""
 

@@ -7,7 +7,7 @@ public contract; `task` is only ever the provider's own work item.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -91,6 +91,7 @@ class Job:
 
     `references` and `mask` are absolute file paths, http(s) URLs or data URLs. `provider` lists
     the profiles to try, first one first. `n` is the number of images wanted, not of requests.
+    `model` is that of the first provider; `models` holds those of the others that differ, by provider.
     """
 
     id: str
@@ -111,6 +112,12 @@ class Job:
     """which image of the job `after` it edits, from 0"""
     meta: Mapping[str, Json] = field(default_factory=dict)
     params: Mapping[str, Json] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+
+    def at(self, provider: str) -> Job:
+        """The job as that provider is asked for it: with the model that it has there."""
+        model = self.models.get(provider, self.model)
+        return self if model == self.model else replace(self, model=model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class Plan:
 
     `cost` is for what is missing, by the image; `low` and `high` are the least and the most, where
     size, quality or tokens decide, or where answers bring more than was asked for. `spent` is what this
-    workspace has cost, or may have. `providers` are all those that the jobs to be sent may go to;
+    workspace has cost, or may have. `providers` are all those that the jobs to be sent go to first;
     `shares` says what goes where first. `unpriced` are the lines for what no `max_cost` can cover.
     """
 
@@ -92,6 +92,7 @@ class Planner:
         self._unpriced: list[str] = []
         self._warnings = Counter[str]()
         self._providers: dict[str, None] = {}
+        self._others: dict[str, None] = {}
         self._general: list[str] = []
 
     def warn(self, text: str) -> None:
@@ -112,7 +113,9 @@ class Planner:
         self._changes[standing.change] += 1
         self._returning += standing.returning
         if standing.missing:
-            self._providers.update(dict.fromkeys(standing.entry.job.provider))
+            first, *others = standing.entry.job.provider
+            self._providers[first] = None
+            self._others.update(dict.fromkeys(others))
             self._send(standing.entry.job, standing.missing)
             self._warnings.update(set(standing.entry.warnings))
 
@@ -140,7 +143,7 @@ class Planner:
                 *self._link_warnings(),
                 *self._budget_warnings(),
                 *missing_keys(self._profiles, self._providers, key_variables),
-                *filter(None, (partly_set(self._profiles[name], key_variables) for name in self._providers)),
+                *self._key_warnings(key_variables),
             ),
             providers=tuple(self._providers),
             shares=shares,
@@ -193,6 +196,14 @@ class Planner:
         images_a_request = self._images[profile.name] / requests
         by_images = (limits.images_per_minute or inf) / images_a_request
         return min(at_once / latency if latency else inf, keys * by_requests / 60, keys * by_images / 60)
+
+    def _key_warnings(self, variables: Collection[str]) -> Iterable[str]:
+        named = {**self._providers, **self._others}
+        yield from filter(None, (partly_set(self._profiles[name], variables) for name in named))
+        others = (self._profiles[name] for name in self._others if name not in self._providers)
+        for profile in without_key(others, variables):
+            names = " or ".join(profile.api_key_env)
+            yield f"{names} is not set: no job can go on to '{profile.name}' when those before it fail"
 
     def _job_warnings(self) -> Iterable[str]:
         for text, count in self._warnings.most_common():

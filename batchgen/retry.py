@@ -23,6 +23,7 @@ from batchgen.errors import (
     RateLimited,
     Saturated,
     ServerError,
+    UnknownModel,
     UpstreamLimit,
 )
 from batchgen.model import JobState, OnUnknown, Outcome, OutputState
@@ -32,6 +33,8 @@ class Action(Enum):
     """What the runner does next with the job."""
 
     AGAIN = "again"
+    ELSEWHERE = "elsewhere"
+    """at once, at the next provider of its list"""
     RECOVER = "recover"
     END = "end"
     PARK = "park"
@@ -64,6 +67,8 @@ class History:
     """the breaker is open: what fails now is the provider, not the job"""
     repeats: int = 0
     """how often in a row the very same error came before"""
+    others: bool = False
+    """the job names other providers that have not turned it away"""
     beyond: bool = False
     """it was refused as one more than the provider ever took at once: we asked, and the job can't help it"""
 
@@ -85,6 +90,9 @@ _BEYOND: Sequence[float] = (1,)
 # Some answers do not get better: fewer tries than `max_attempts`, the first one included.
 _MOST_TRIES: Mapping[type[JobError], int] = {NoImage: 2, EmptyReply: 3, NoChannel: 4}
 
+# Complete answers that nothing was made and nothing billed: another provider may well serve the job.
+_NOT_SERVED = (UnknownModel, RateLimited, Saturated, NoChannel, ServerError, UpstreamLimit)
+
 # A provider that serves others and gives this job the same answer three times will give it a fourth.
 _DETERMINISTIC = (ServerError, NoChannel, EmptyReply, NoImage)
 SAME_ERROR = 3
@@ -104,6 +112,8 @@ def decide(error: JobError, history: History, *, now: float, jitter: float) -> V
             return Verdict(action=Action.RECOVER, state=JobState.RUNNING, outcome=Outcome.OPEN)
         case Disposition.RECOVER | Disposition.HOLD:
             return _unknown(error, history, now, jitter)
+        case Disposition.END if history.others and isinstance(error, _NOT_SERVED):
+            return _elsewhere()
         case Disposition.END:
             refused = error.refused
             return Verdict(
@@ -131,6 +141,8 @@ def _again(error: JobError, history: History, now: float, jitter: float) -> Verd
     most = min(history.max_attempts, _MOST_TRIES.get(type(error), history.max_attempts))
     poisoned = isinstance(error, _DETERMINISTIC) and history.repeats + 1 >= SAME_ERROR
     if counted and (poisoned or history.tries + 1 >= most):
+        if history.others and isinstance(error, _NOT_SERVED):
+            return _elsewhere()
         return Verdict(action=Action.END, state=JobState.FAILED, outcome=Outcome.FAILED)
     return Verdict(
         action=Action.AGAIN,
@@ -139,6 +151,10 @@ def _again(error: JobError, history: History, now: float, jitter: float) -> Verd
         at=now + _wait(error, history.tries, jitter, beyond=history.beyond),
         counted=counted,
     )
+
+
+def _elsewhere() -> Verdict:
+    return Verdict(action=Action.ELSEWHERE, state=JobState.PENDING, outcome=Outcome.FAILED, counted=False)
 
 
 def _wait(error: JobError, tries: int, jitter: float, *, beyond: bool = False) -> float:

@@ -6,6 +6,7 @@ One runner writes to the ledger. It never touches the network itself and prints 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import chain
 
 import anyio
@@ -62,18 +63,20 @@ class Runner:
             if submits:
                 await settle_leftovers(self._context, self._simulated)
             await self._context.relay.settle()
-            await self._note_traffic()
+            await self._note_traffic(over=True)
         reasons = (self._context.budget.reached, *(lane.gave_up for lane in self._lanes.values()))
         return self._context.stop.reason or "; ".join(filter(None, reasons)) or None
 
     async def _submit(self, found: dict[str, list[OpenAttempt]]) -> None:
         paces = await self._context.ledger.paces()
+        self._context.routing.learn(await self._context.ledger.routes())
+        # All of them stand before the first one looks where a job may go.
+        for name in self._context.profiles:
+            self._lanes[name] = SubmitLane(name, self._context, self._downloads.bell.ring, paces.get(name))
         try:
-            async with anyio.create_task_group() as lanes:
-                for name in self._context.profiles:
-                    lane = SubmitLane(name, self._context, self._downloads.bell.ring, paces.get(name))
-                    self._lanes[name] = lane
-                    lanes.start_soon(lane.run, found.get(name, []))
+            async with anyio.create_task_group() as group:
+                for name, lane in self._lanes.items():
+                    group.start_soon(lane.run, found.get(name, []))
         finally:
             self._submitting = False
             self._downloads.bell.ring()
@@ -93,11 +96,15 @@ class Runner:
             await self._note_traffic()
             await anyio.sleep(TRAFFIC_EVERY)
 
-    async def _note_traffic(self) -> None:
+    async def _note_traffic(self, over: bool = False) -> None:
         now = self._context.now()
         for name, lane in self._lanes.items():
             status = lane.keys.status(lane.due, now)
+            status = replace(status, note="; ".join(filter(None, (status.note, self._context.routing.note(name)))))
             until = status.waiting_until
             self._context.sink.waiting(name, until if until != math.inf else None, status.reason)
+            if over:
+                # Nobody waits any more; why a provider was left is worth keeping.
+                status = replace(status, waiting_until=None, reason=status.reason if lane.gave_up else None)
             await self._context.ledger.traffic(name, status)
             await lane.note_paces()

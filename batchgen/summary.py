@@ -190,6 +190,7 @@ def closing(name: str, report: Report, unfinished: Unfinished, commands: Command
         lines.append(f"stopped early: {report.reason}")
     elif report.exit_code == INTERRUPTED:
         lines.append("interrupted: the ledger is whole, run again to continue")
+    lines += report.remarks
     lines += unfinished.lines(commands)
     lines += ["", *_totals(report, commands)]
     if unfinished.warned:

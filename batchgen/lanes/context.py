@@ -12,6 +12,7 @@ from batchgen.budget import Budget
 from batchgen.engines.base import Engine
 from batchgen.errors import WorkspaceError
 from batchgen.lanes.relay import Relay
+from batchgen.lanes.routing import Routing
 from batchgen.ledger.store import Ledger
 from batchgen.limiter import Places
 from batchgen.model import OutputRules, Settings
@@ -65,10 +66,12 @@ class Context:
     """the requests of all providers together"""
     relay: Relay = field(init=False)
     """who waits for whose image"""
+    routing: Routing = field(default_factory=Routing)
+    """which provider each job goes to"""
 
     def __post_init__(self) -> None:
         self.everyone = Places(self.settings.concurrency)
-        self.relay = Relay(self.ledger, self.sink, self.scope.id_glob)
+        self.relay = Relay(self.ledger, self.sink, self.routing, self.scope.id_glob)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

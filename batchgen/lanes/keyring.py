@@ -9,24 +9,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 
-from batchgen.errors import BadKey, JobError, NotAllowed, QuotaSpent, WrongAddress
+from batchgen.errors import BadKey, JobError, NoKey, NotAllowed, QuotaSpent, WrongAddress
 from batchgen.ledger.records import Paces, ProviderStatus
 from batchgen.limiter import Bell, Gate, Pass, Places
 from batchgen.pacing import Line, Pace
+from batchgen.providers.keys import needs_key
 from batchgen.providers.profile import Profile
 
 log = logging.getLogger(__name__)
 
 # Timers closer than this only burn the processor: a rate of thousands a minute is exact without.
-_SLACK = 0.005
+SLACK = 0.005
 
-STOPPED: Mapping[type[JobError], str] = {
-    BadKey: "the key was refused",
-    QuotaSpent: "out of credit",
-    NotAllowed: "access was refused",
-    WrongAddress: "nothing answers at base_url",
+DOWN_AFTER = 60.0
+"""Seconds without service (or `patience`, if that is shorter) after which a provider's jobs go to the next."""
+
+STOPPED: Mapping[type[JobError], tuple[str, str]] = {
+    NoKey: ("has no key", "no key"),
+    BadKey: ("refused the key", "the key was refused"),
+    QuotaSpent: ("is out of credit", "out of credit"),
+    NotAllowed: ("refused access", "access was refused"),
+    WrongAddress: ("has nothing at base_url", "nothing answers at base_url"),
 }
-"""Why a key or a provider gets nothing more, in plain words."""
+"""Why a key or a provider gets nothing more: what is said of the provider, and the same by itself."""
 
 
 class Keyring:
@@ -45,7 +50,8 @@ class Keyring:
     ) -> None:
         """`keys` are names of variables; without any there is one gate for requests that carry none.
 
-        `paces`: what earlier runs noted, by key and model.
+        `paces`: what earlier runs noted, by key and model. A provider that needs a key and has none is
+        stopped from the beginning.
         """
         everyone = everyone or Places(None)
         self._provider = profile.name
@@ -70,6 +76,8 @@ class Keyring:
         """epoch seconds of the run's first hour, while it has not come"""
         self.bell = Bell()
         everyone.join(self.bell)
+        if not keys and needs_key(profile):
+            self._lost = self._gates[0].parked = NoKey(f"{' or '.join(profile.api_key_env)} is not set")
 
     async def enter(
         self, model: str, images: int, closed: Callable[[], bool], key: str | None = None
@@ -83,7 +91,7 @@ class Keyring:
             seen, now = self.bell.rings, self._now()
             gate = self._chosen(model, now, key)
             ready = gate.ready_at(model, now)
-            if ready - now <= _SLACK:
+            if ready - now <= SLACK:
                 self._waiting_until = None
                 return gate.take(model, images, now)
             self._waiting_until = ready if ready != float("inf") else None
@@ -94,7 +102,7 @@ class Keyring:
     def _chosen(self, model: str, now: float, key: str | None) -> Gate:
         live = self._live
         wanted = [gate for gate in live if gate.key == key] or live
-        chosen = min(wanted, key=lambda gate: (max(gate.ready_at(model, now), now + _SLACK), gate.in_flight))
+        chosen = min(wanted, key=lambda gate: (max(gate.ready_at(model, now), now + SLACK), gate.in_flight))
         # Of those that stand alike the one that went last comes last.
         self._gates.remove(chosen)
         self._gates.append(chosen)
@@ -123,20 +131,50 @@ class Keyring:
         since = self.failing_since()
         return float("inf") if since is None else since + self._patience
 
+    def ready_at(self, now: float) -> float:
+        """Epoch seconds when a request may go, for any model that was asked for; infinity while one must end first."""
+        times = (gate.ready_at(model, now) for gate in self._live for model in gate.lines)
+        return min(times, default=float("inf"))
+
+    def gone(self, now: float) -> str | None:
+        """Why this provider is out, in a sentence; None while its jobs stay with it."""
+        if self.parked is not None:
+            return f"{self._provider} {STOPPED[type(self.parked)][0]} ({self.parked.message})"
+        since = self.failing_since()
+        if since is None or not (now >= self.gives_up_at() or (self.is_down and now - since >= DOWN_AFTER)):
+            return None
+        return f"{self._provider} has served nobody for {now - since:.0f} s: {self.reason}"
+
+    def is_out(self, now: float) -> bool:
+        """Whether jobs that have another provider go there: it is stopped, or serves nobody for a while."""
+        return self.gone(now) is not None
+
+    def gives_up(self, now: float) -> bool:
+        """Whether nothing more is sent there in this run."""
+        return self.parked is not None or now >= self.gives_up_at()
+
     @property
     def _lines(self) -> list[Line]:
         return [line for gate in self._live for line in gate.lines.values()]
 
     def failing_since(self) -> float | None:
-        """Epoch seconds since which nothing was served; None while something is, or nothing was sent."""
-        times = [line.breaker.failing_since() for line in self._lines]
-        return None if None in times else max((time for time in times if time is not None), default=None)
+        """Epoch seconds since which nothing was served, whatever the key and the model; None while something is.
+
+        A key at which nothing fails serves, and so may a line that has something in flight. One that has
+        nothing to send any more tells only until when it was served.
+        """
+        lines = [(line, line.breaker.failing_since()) for line in self._lines]
+        failing = [since for _, since in lines if since is not None]
+        if not all(any(map(_fails, gate.lines.values())) for gate in self._live):
+            return None
+        if not failing or any(line.in_flight for line, since in lines if since is None):
+            return None
+        return max(min(failing), *(line.served_at for line, _ in lines))
 
     @property
     def is_down(self) -> bool:
-        """Whether every breaker is open."""
-        lines = self._lines
-        return bool(lines) and all(line.breaker.is_open for line in lines)
+        """Whether the breaker is open wherever something fails, and nothing is served elsewhere."""
+        return self.failing_since() is not None and all(line.breaker.is_open for line in self._lines if _fails(line))
 
     @property
     def reason(self) -> str:
@@ -171,7 +209,7 @@ class Keyring:
     def _waiting(self, due: float | None, now: float) -> tuple[float | None, str | None]:
         lines = self._lines
         if self.parked is not None:
-            return None, f"stopped: {self.parked.message}"
+            return None, f"stopped: {why(self.parked)}"
         if self.opens_at is not None and self.opens_at > now:
             return self.opens_at, "the hours of this run (--start-at)"
         if self.is_down:
@@ -199,6 +237,10 @@ class Keyring:
         return words
 
 
+def _fails(line: Line) -> bool:
+    return line.breaker.failing_since() is not None
+
+
 def why(error: JobError) -> str:
     """Why nothing more goes there, in plain words and the provider's own."""
-    return f"{STOPPED.get(type(error), 'stopped')} ({error.message})"
+    return f"{STOPPED[type(error)][1]} ({error.message})"

@@ -6,9 +6,9 @@ something that can't happen any more. Without chains in the manifest nothing her
 
 from __future__ import annotations
 
+from batchgen.lanes.routing import Routing
 from batchgen.ledger.chains import LOST
 from batchgen.ledger.store import Ledger
-from batchgen.limiter import Bell
 from batchgen.model import JobState
 from batchgen.sinks import Sink
 
@@ -16,11 +16,11 @@ from batchgen.sinks import Sink
 class Relay:
     """Wakes lanes when a parent ends, and tells them whether anything may still come."""
 
-    def __init__(self, ledger: Ledger, sink: Sink, id_glob: str | None) -> None:
+    def __init__(self, ledger: Ledger, sink: Sink, routing: Routing, id_glob: str | None) -> None:
         self._ledger = ledger
+        self._routing = routing
         self._sink = sink
         self._id_glob = id_glob
-        self._open: dict[str, Bell] = {}
         self.chained = False
         self.turns = 0
         """how often a parent was done, and with that perhaps a child ready"""
@@ -33,20 +33,10 @@ class Relay:
         if self.chained:
             self._cancelled(await self._ledger.settle_children())
 
-    def join(self, provider: str, bell: Bell) -> None:
-        """A lane opens."""
-        self._open[provider] = bell
-
-    def leave(self, provider: str) -> None:
-        """A lane sends nothing more."""
-        self._open.pop(provider, None)
-        self.stir()
-
     def stir(self) -> None:
         """Something moved: let every lane look again."""
         if self.chained:
-            for bell in self._open.values():
-                bell.ring()
+            self._routing.stir()
 
     async def moved(self, key: int, state: JobState) -> None:
         """A job came to rest in this state: its children start, or end with it."""
@@ -57,11 +47,10 @@ class Relay:
         self.turns += state is JobState.DONE
         self.stir()
 
-    async def may_come(self, provider: str) -> bool:
-        """Whether a job of this provider may yet become ready in this run."""
-        if not self.chained:
-            return False
-        return await self._ledger.may_come(provider, self._open, self.put_off, id_glob=self._id_glob)
+    async def may_come(self, provider: str, now: float) -> bool:
+        """Whether a job may yet be sent to this provider: after its parent, or when another can't serve it."""
+        routes, served = self._routing.with_(provider, now), self._routing.served(now)
+        return await self._ledger.may_come(routes, served, self.put_off, id_glob=self._id_glob)
 
     def _cancelled(self, job_ids: list[str]) -> None:
         for job_id in job_ids:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -19,7 +19,8 @@ from batchgen.errors import JobError, RateLimited
 from batchgen.events import Failed, Generated, Replied, TaskSeen
 from batchgen.lanes.context import Context
 from batchgen.lanes.descent import descended
-from batchgen.lanes.keyring import STOPPED, Keyring
+from batchgen.lanes.hand import Hand
+from batchgen.lanes.keyring import SLACK, Keyring
 from batchgen.ledger.chains import PARENT
 from batchgen.ledger.records import ErrorRecord, OpenAttempt, Paces, PendingJob
 from batchgen.ledger.rows import signature
@@ -30,8 +31,6 @@ from batchgen.providers.prices import currency, exact
 from batchgen.retry import Action, History, decide
 
 log = logging.getLogger(__name__)
-
-BLOCK = 64
 
 
 @dataclass(slots=True)
@@ -44,6 +43,8 @@ class _Attempt:
     job: Job
     tries: int
     task_id: str | None = None
+    ask: int = 0
+    """images that it asks for"""
     place: Pass | None = None
     """what it went with; None for an attempt of an earlier run"""
     before: PendingJob | None = None
@@ -71,10 +72,8 @@ class SubmitLane:
         self._context = context
         self._profile = context.profiles[provider]
         self._delivered = delivered
-        self._buffer: deque[PendingJob] = deque()
-        self._claimed: set[int] = set()
-        self._busy = 0
-        self._turns = -1
+        self._routing = context.routing
+        self._hand = Hand(provider, context)
         self.due: float | None = None
         self.keys = Keyring(
             self._profile,
@@ -86,39 +85,32 @@ class SubmitLane:
             paces=paces,
         )
         context.stop.listen(self.keys.bell.ring)
-        context.relay.join(provider, self.keys.bell)
+        self._routing.join(provider, self.keys)
 
     @property
     def gave_up(self) -> str | None:
         """Why this provider gets nothing more in this run, or None."""
-        parked, now = self.keys.parked, self._context.now()
-        if parked is not None:
-            return f"{STOPPED.get(type(parked), 'stopped')} at {self._provider}: {parked.message}"
-        if now >= self.keys.gives_up_at():
-            down = now - (self.keys.failing_since() or now)
-            return f"{self._provider} has served nobody for {down:.0f} s: {self.keys.reason}"
-        return None
+        now = self._context.now()
+        return self.keys.gone(now) if self.keys.gives_up(now) else None
 
     async def run(self, found: list[OpenAttempt]) -> None:
         """Re-attach to the attempts `found` open at the start, and send what is pending."""
         async with anyio.create_task_group() as group:
             for left in found:
-                self._busy += 1
+                self._routing.busy += 1
                 group.start_soon(self._reattach, left)
             await self._hours()
             while (pending := await self._next()) is not None:
-                ask = asked(self._profile.rule(pending.job.model), pending.job.n - pending.have)
-                most = worst(self._profile, pending.job, ask)
-                if not await self._context.budget.take(most, self.keys.bell, self._closed):
+                attempt = await self._admitted(pending)
+                if attempt is not None:
+                    self._routing.busy += 1
+                    group.start_soon(self._attempt, attempt, pending)
+                elif self._context.budget.reached is None or self._barred(pending):
+                    self._hand.give_back(pending)
+                else:
                     break
-                place = await self.keys.enter(pending.job.model, ask, self._closed, pending.unanswered_env)
-                if place is None:
-                    self._context.budget.settle(most, 0)
-                    break
-                self._busy += 1
-                attempt = _Attempt(0, pending.key, pending.job, pending.tries, place=place, before=pending, most=most)
-                group.start_soon(self._attempt, attempt, pending, place, ask)
-            self._context.relay.leave(self._provider)
+            self._hand.drop()
+            self._routing.leave(self._provider, gone=self.gave_up is not None)
 
     async def note_paces(self) -> None:
         """Put what the traffic taught into the ledger, for the next run: a told wait holds for that one too."""
@@ -138,67 +130,57 @@ class SubmitLane:
     def _closed(self) -> bool:
         return self._context.stop.draining or self.gave_up is not None
 
+    def _barred(self, pending: PendingJob) -> bool:
+        """Whether a job that waits for its place is not to be sent here after all."""
+        return self._closed() or not self._routing.goes_to(pending.route, self._provider, self._context.now())
+
+    async def _admitted(self, pending: PendingJob) -> _Attempt | None:
+        """What is ready to leave, with its cost set aside and a place; None when it is not to go here after all."""
+        budget, barred = self._context.budget, partial(self._barred, pending)
+        job = pending.job.at(self._provider)
+        ask = asked(self._profile.rule(job.model), job.n - pending.have)
+        most = worst(self._profile, job, ask)
+        if not await budget.take(most, self.keys.bell, barred):
+            return None
+        place = await self.keys.enter(job.model, ask, barred, pending.unanswered_env)
+        if place is None:
+            budget.settle(most, 0)
+            return None
+        return _Attempt(0, pending.key, job, pending.tries, ask=ask, place=place, before=pending, most=most)
+
     async def _next(self) -> PendingJob | None:
         """The next job to send, waiting for one that is due later; None when this lane is finished."""
+        hand, bell, context = self._hand, self.keys.bell, self._context
         while not self._closed():
-            await self._turns_first()
-            if self._buffer:
-                return self._buffer.popleft()
-            seen = self.keys.bell.rings
-            now = self._context.now()
-            self._fill(await self._pending(now))
-            if self._buffer:
+            seen, now, ready = bell.rings, context.now(), 0.0
+            if self.keys.is_out(now):
+                # It is sent one job now and then, to see whether it is back; the others go elsewhere.
+                hand.drop()
+                ready = self.keys.ready_at(now)
+                if ready - now <= SLACK:
+                    await hand.fill(now, 1)
+            else:
+                hand.sort_out(now)
+                await hand.turns_first(now)
+                if hand.empty:
+                    await hand.fill(now)
+            if not hand.empty:
+                return hand.take()
+            spent = hand.scope_spent()
+            self.due = None if spent else await hand.next_due(now)
+            idle = self.due is None and not self._routing.busy
+            if idle and (spent or not await context.relay.may_come(self._provider, now)):
+                if not self._routing.busy and bell.rings == seen:
+                    return None
                 continue
-            self.due = None if self._scope_spent() else await self._next_due()
-            if self.due is None and not self._busy and (self._scope_spent() or not await self._may_come()):
-                return None
-            # A job that is due already is one that this lane holds itself: its end will ring.
-            due = self.due if self.due is not None and self.due > now else float("inf")
-            await self.keys.bell.wait(seen, min(due, self.keys.gives_up_at()) - now)
+            # A job that is due already is one that a lane holds itself: its end will ring.
+            times = (self.due or 0.0, ready, self.keys.gives_up_at())
+            await bell.wait(seen, min((time for time in times if time > now), default=float("inf")) - now)
         return None
 
-    async def _pending(self, now: float) -> list[PendingJob]:
-        scope = self._context.scope
-        return await self._context.ledger.pending(
-            self._provider, now, BLOCK, exclude=self._claimed, id_glob=scope.id_glob
-        )
-
-    async def _may_come(self) -> bool:
-        """Whether another lane, or a download, may still finish a parent for a job of this one."""
-        return await self._context.relay.may_come(self._provider)
-
-    async def _turns_first(self) -> None:
-        """A parent was done: what edits its image goes before all that was claimed earlier, row by row."""
-        relay = self._context.relay
-        if not relay.chained or self._turns == relay.turns:
-            return
-        self._turns = relay.turns
-        earlier, self._buffer = self._buffer, deque()
-        self._fill(
-            await self._context.ledger.next_turns(
-                self._provider, BLOCK, exclude=self._claimed, id_glob=self._context.scope.id_glob
-            )
-        )
-        self._buffer.extend(earlier)
-
-    async def _next_due(self) -> float | None:
-        return await self._context.ledger.next_due(self._provider, id_glob=self._context.scope.id_glob)
-
-    def _scope_spent(self) -> bool:
-        limit = self._context.scope.limit
-        return limit is not None and len(self._context.started) >= limit and not self._busy
-
-    def _fill(self, jobs: list[PendingJob]) -> None:
-        started, limit = self._context.started, self._context.scope.limit
-        for pending in jobs:
-            if limit is not None and pending.key not in started and len(started) >= limit:
-                continue
-            started.add(pending.key)
-            self._claimed.add(pending.key)
-            self._buffer.append(pending)
-
-    async def _attempt(self, attempt: _Attempt, pending: PendingJob, place: Pass, ask: int) -> None:
-        context, job = self._context, pending.job
+    async def _attempt(self, attempt: _Attempt, pending: PendingJob) -> None:
+        context, job, place = self._context, attempt.job, attempt.place
+        assert place is not None  # admitted
         # Asking again for what nobody answered uses the same key, so that gateways which honour it can.
         key = pending.unanswered_key or uuid.uuid4().hex
         try:
@@ -216,14 +198,15 @@ class SubmitLane:
                     key_env=place.key,
                     reserved=currency(attempt.most),
                 )
-                self._claimed.discard(pending.key)
+                self._routing.claimed.discard(pending.key)
                 context.requests += 1
+                self._routing.sent(pending, self._provider, now)
                 context.sink.moved(job.id, JobState.PENDING, JobState.RUNNING)
                 work = Submission(
                     attempt_id=attempt.id,
                     job=descent.job,
                     provider=self._provider,
-                    ask=ask,
+                    ask=attempt.ask,
                     idempotency_key=key,
                     key=place.key,
                     turns=descent.turns,
@@ -231,7 +214,7 @@ class SubmitLane:
                 await self._follow(work, attempt)
         finally:
             context.budget.settle(attempt.most, attempt.cost, perhaps=attempt.perhaps)
-            self._busy -= 1
+            self._routing.busy -= 1
             place.leave(context.now())
 
     async def _without_image(self, pending: PendingJob) -> None:
@@ -239,7 +222,7 @@ class SubmitLane:
         job = pending.job
         words = f"its parent '{job.after}' is done, but has no image {job.after_image} (they count from 0)"
         await self._context.ledger.end_pending(pending.key, JobState.FAILED, ErrorRecord(PARENT, None, words))
-        self._claimed.discard(pending.key)
+        self._hand.give_back(pending)
         await self._ended(pending.key, job.id, JobState.PENDING, JobState.FAILED)
 
     async def _ended(self, key: int, job_id: str, old: JobState, new: JobState) -> None:
@@ -254,9 +237,8 @@ class SubmitLane:
                 await self._follow(self._recovery(attempt), attempt)
         finally:
             self._context.budget.settle(most, attempt.cost, perhaps=attempt.perhaps)
-            self._busy -= 1
-            self.keys.bell.ring()
-            self._context.relay.stir()
+            self._routing.busy -= 1
+            self._routing.stir()
 
     def _recovery(self, attempt: _Attempt) -> Recovery:
         return Recovery(
@@ -318,6 +300,7 @@ class SubmitLane:
             provider_down=place is not None and place.line.breaker.is_open,
             beyond=beyond,
             repeats=attempt.repeats(error),
+            others=attempt.before is not None and len(attempt.before.route) > 1,
         )
         verdict = decide(error, history, now=now, jitter=context.jitter())
         log.info("%s at %s: %s: %s -> %s", attempt.job.id, self._provider, error.kind, error, verdict.action.value)
@@ -336,6 +319,9 @@ class SubmitLane:
             state=verdict.state,
             not_before=verdict.at,
             counted=verdict.counted,
+            route=self._routing.turned_away(attempt.before, self._provider)
+            if verdict.action is Action.ELSEWHERE and attempt.before is not None
+            else None,
         )
         attempt.perhaps = perhaps_billed(verdict.outcome, error)
         await self._ended(attempt.key, attempt.job.id, JobState.RUNNING, verdict.state)

@@ -86,30 +86,31 @@ def settle_children(db: sqlite3.Connection) -> list[str]:
 
 def may_come(
     db: sqlite3.Connection,
-    provider: str,
+    routes: Collection[str],
     id_glob: str | None,
-    open_lanes: Collection[str],
+    served: Collection[str],
     put_off: Collection[int] | None,
 ) -> bool:
-    """Whether a job of `provider` may still become ready while nothing of it is: one look, so that none is lost.
+    """Whether a job of these `routes` is or may become ready: one look, so that none is lost.
 
-    Something is afoot when an attempt is open, a job can be sent through one of the `open_lanes`, or
+    Something is afoot when an attempt is open, a job of a route that is still `served` can be sent, or
     an output can be fetched that is not in `put_off` (None: nothing is fetched at all).
     """
-    if next_job_due(db, {"provider": provider, "id": id_glob}) is not None:
+    places: list[Params] = [{"route": route, "id": id_glob} for route in routes]
+    if any(next_job_due(db, place) is not None for place in places):
         return True
-    if db.execute(SQL["any_waiting_child"], {"provider": provider, "id": id_glob}).fetchone() is None:
+    if all(db.execute(SQL["any_waiting_child"], place).fetchone() is None for place in places):
         return False
-    return any(_afoot(db, id_glob, open_lanes, put_off))
+    return any(_afoot(db, id_glob, served, put_off))
 
 
 def _afoot(
-    db: sqlite3.Connection, id_glob: str | None, open_lanes: Collection[str], put_off: Collection[int] | None
+    db: sqlite3.Connection, id_glob: str | None, served: Collection[str], put_off: Collection[int] | None
 ) -> Iterator[bool]:
     yield db.execute(SQL["any_open_attempt"]).fetchone() is not None
     yield put_off is not None and next_output_due(db, put_off) is not None
-    for name in open_lanes:
-        yield next_job_due(db, {"provider": name, "id": id_glob}) is not None
+    for route in served:
+        yield next_job_due(db, {"route": route, "id": id_glob}) is not None
 
 
 def origin(db: sqlite3.Connection, job_id: str, position: int) -> Origin | None:

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from batchgen.ledger.records import DueOutput, OpenAttempt, Paces, PendingJob
-from batchgen.ledger.rows import Value, due_output, job_of, open_attempt
+from batchgen.ledger.rows import Value, due_output, job_of, open_attempt, providers_of
 from batchgen.ledger.statements import SQL
 from batchgen.pacing import Learned, Pace
 
@@ -29,7 +29,7 @@ def pending_jobs(
     exclude: Collection[int],
     statements: Sequence[str] = READY,
 ) -> list[PendingJob]:
-    """Jobs that may be sent `now` through a `provider`, in manifest order, at most `limit`."""
+    """Jobs that may be sent `now` and have this `route`, in manifest order, at most `limit`."""
     bound = {**params, "limit": limit + len(exclude)}
     rows = [row for name in statements for row in db.execute(SQL[name], bound)]
     free = sorted((row for row in rows if row["key"] not in exclude), key=lambda row: row["position"])
@@ -44,6 +44,8 @@ def pending_jobs(
             repeats=row["repeats"],
             unanswered_key=row["unanswered_key"],
             unanswered_env=row["unanswered_env"],
+            position=row["position"],
+            route=providers_of(row["route"]),
         )
         for row in free[:limit]
     ]
@@ -58,7 +60,7 @@ def due_outputs(db: sqlite3.Connection, now: float, limit: int, exclude: Collect
 
 
 def next_job_due(db: sqlite3.Connection, params: Mapping[str, Value]) -> float | None:
-    """When the first pending job of a `provider` may be sent: 0.0 for at once, None when there is none."""
+    """When the first pending job of a `route` may be sent: 0.0 for at once, None when there is none."""
     if db.execute(SQL["any_ready_job"], params).fetchone():
         return 0.0
     row = db.execute(SQL["next_due_job"], params).fetchone()

@@ -251,6 +251,8 @@ def _note(db: sqlite3.Connection, key: str) -> str | None:
 def _providers(db: sqlite3.Connection, costs: Mapping[str, float]) -> dict[str, ProviderStatus]:
     run = _last_run(db)
     alive = run is not None and run.alive
+    # A run that came to its end has told why; one that was killed could not.
+    told = run is not None and (run.alive or run.ended_at is not None)
     in_flight = {row["provider"]: row["n"] for row in db.execute(SQL["in_flight"])} if alive else {}
     noted = {row["provider"]: row for row in db.execute(SQL["traffic"])}
     return {
@@ -258,7 +260,7 @@ def _providers(db: sqlite3.Connection, costs: Mapping[str, float]) -> dict[str, 
             in_flight=in_flight.get(name, 0),
             limit=noted[name]["concurrency"] if name in noted else None,
             waiting_until=noted[name]["waiting_until"] if alive and name in noted else None,
-            reason=noted[name]["reason"] if alive and name in noted else None,
+            reason=noted[name]["reason"] if told and name in noted else None,
             cost=costs.get(name, 0.0),
         )
         for name in sorted(noted.keys() | in_flight.keys() | costs.keys())

@@ -106,6 +106,10 @@ class PendingJob:
     """the idempotency key of the attempt before, when its outcome is unknown or it never left"""
     unanswered_env: str | None = None
     """the variable of the API key that it went with: only there a gateway can know the idempotency key"""
+    position: int = 0
+    """its place in the manifest"""
+    route: tuple[str, ...] = ()
+    """the providers that it may go to, first one first: those of its list that have not turned it away"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +263,8 @@ class Ending:
     not_before: float | None
     counted: bool
     """False: the attempt does not use up one of the job's tries"""
+    route: tuple[str, ...] | None = None
+    """the providers that are left for the job, when this one can't serve it; its tries begin anew"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

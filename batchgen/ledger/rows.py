@@ -31,6 +31,7 @@ Rows: TypeAlias = Iterable[sqlite3.Row]
 
 # One encoder: `json.dumps` with options makes a new one a call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_NEXT = " > "
 _IN_REQUEST = ("size", "quality", "output_format", "output_compression", "background", "mask")
 _request_values = attrgetter(*_IN_REQUEST)
 
@@ -43,12 +44,13 @@ def dump(value: Json) -> str:
 def entry_values(entry: Entry, position: int) -> tuple[Value, ...]:
     """The columns of `jobs` that come from the manifest, in the order of the table `staged`."""
     job = entry.job
-    plain = not (job.references or job.meta or job.params or job.after_image)
+    plain = not (job.references or job.meta or job.params or job.models or job.after_image)
     return (
         job.id,
         position,
         job.provider[0],
         _dumptexts(job.provider),
+        route_of(job.provider),
         job.model,
         job.ratio,
         job.prompt,
@@ -74,6 +76,8 @@ def _request(job: Job) -> str:
         request["meta"] = job.meta
     if job.params:
         request["params"] = job.params
+    if job.models:
+        request["models"] = job.models
     return dump(request)
 
 
@@ -103,8 +107,19 @@ def job_of(row: sqlite3.Row) -> Job:
         references=tuple(request.get("references", ())),
         meta=cast(Mapping[str, Json], request.get("meta", {})),
         params=cast(Mapping[str, Json], request.get("params", {})),
+        models=cast(Mapping[str, str], request.get("models", {})),
         **{name: request.get(name) for name in _IN_REQUEST},
     )
+
+
+def route_of(providers: Iterable[str]) -> str:
+    """How the ledger writes the providers that a job may go to: `apiyi > tu-zi`."""
+    return _NEXT.join(providers)
+
+
+def providers_of(route: str) -> tuple[str, ...]:
+    """The providers of a route, first one first."""
+    return tuple(route.split(_NEXT))
 
 
 def error_params(error: JobError | ErrorRecord | None) -> Params:
@@ -125,7 +140,7 @@ def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
     numbers = {attempt["id"]: attempt["number"] for attempt in attempts}
     remarks = [texts(one["warnings"]) for one in outputs if one["round"] == row["round"] and not one["superseded"]]
     return JobRecord(
-        job=job_of(row),
+        job=job_of(row).at(row["served_by"] or row["provider"]),
         state=JobState(row["state"]),
         provider=row["served_by"] or row["provider"],
         cost=row["cost"],
@@ -143,7 +158,7 @@ def open_attempt(row: sqlite3.Row) -> OpenAttempt:
     return OpenAttempt(
         attempt_id=row["attempt_id"],
         key=row["key"],
-        job=job_of(row),
+        job=job_of(row).at(row["attempt_provider"]),
         provider=row["attempt_provider"],
         task_id=row["task_id"],
         started_at=row["started_at"],
@@ -171,7 +186,7 @@ def due_output(row: sqlite3.Row) -> DueOutput:
     return DueOutput(
         output_id=row["output_id"],
         key=row["key"],
-        job=job_of(row),
+        job=job_of(row).at(row["attempt_provider"]),
         provider=row["attempt_provider"],
         position=row["output_position"],
         round=row["output_round"],
@@ -205,7 +220,7 @@ def saved_reply(row: sqlite3.Row) -> SavedReply:
     return SavedReply(
         attempt_id=row["attempt_id"],
         key=row["key"],
-        job=job_of(row),
+        job=job_of(row).at(row["attempt_provider"]),
         state=JobState(row["state"]),
         provider=row["attempt_provider"],
         outcome=Outcome(row["outcome"]),

@@ -15,7 +15,7 @@ from batchgen.events import Generated, RemoteImage, Saved
 from batchgen.images.remarks import NEAR, bits_apart, numbered
 from batchgen.ledger.chains import LOST, revive_children
 from batchgen.ledger.records import Ending, ErrorRecord, Unpriced
-from batchgen.ledger.rows import Params, dump, error_params, signature
+from batchgen.ledger.rows import Params, dump, error_params, route_of, signature
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.states import IllegalStep, Tallied, require_step, state_by_outputs
 from batchgen.model import JobState, Outcome, OutputState
@@ -105,7 +105,10 @@ def settle(db: sqlite3.Connection, attempt_id: int, ending: Ending, at: float) -
         "more_tries": ending.counted - attempt["counted"],
         "signature": signature(ending.error),
         "counted": ending.counted,
+        "route": None if ending.route is None else route_of(ending.route),
     }
+    if ending.route is not None:
+        db.execute(SQL["keep_route"], {"route": settled["route"]})
     _change(db, "settle_job", settled, f"job {job['id']!r} is not running")
 
 

@@ -32,7 +32,7 @@ from batchgen.ledger.records import (
     Status,
     Unpriced,
 )
-from batchgen.ledger.rows import Params, glob
+from batchgen.ledger.rows import Params, glob, providers_of
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.writer import Writer, open_queue
 from batchgen.model import Entry, JobState, LookedAt, Outcome, OutputState
@@ -94,30 +94,35 @@ class Ledger:
         await self._put("close_run", {"run": run_id, "at": at, "exit_code": exit_code, "reason": reason})
 
     async def pending(
-        self, provider: str, now: float, limit: int, exclude: Collection[int], *, id_glob: str | None = None
+        self, route: str, now: float, limit: int, exclude: Collection[int], *, id_glob: str | None = None
     ) -> list[PendingJob]:
-        """Jobs that may be sent now and whose first provider this is, in manifest order.
+        """Jobs that may be sent now and have this route (see `routes`), in manifest order.
 
         Left out: those in `exclude` (keys), those with a later `not_before`, and those whose parent
         is not `done`.
         """
-        params: Params = {"provider": provider, "now": now, "id": glob(id_glob)}
+        params: Params = {"route": route, "now": now, "id": glob(id_glob)}
         held = frozenset(exclude)  # the caller goes on changing its own
         return await self._read(lambda db: claims.pending_jobs(db, params, limit, held))
 
-    async def next_due(self, provider: str, *, id_glob: str | None = None) -> float | None:
-        """When the first pending job of the provider may be sent: 0.0 for at once, None when there is none.
+    async def routes(self) -> dict[str, tuple[str, ...]]:
+        """Every list of providers that a job may have to go to, by the text that the ledger knows it by."""
+        rows = await self._read(lambda db: db.execute(SQL["routes"]).fetchall())
+        return {row["route"]: providers_of(row["route"]) for row in rows}
+
+    async def next_due(self, route: str, *, id_glob: str | None = None) -> float | None:
+        """When the first pending job of a route may be sent: 0.0 for at once, None when there is none.
 
         Jobs whose parent is not `done` are left out, as in `pending`; see `may_come`.
         """
-        params: Params = {"provider": provider, "id": glob(id_glob)}
+        params: Params = {"route": route, "id": glob(id_glob)}
         return await self._read(lambda db: claims.next_job_due(db, params))
 
     async def next_turns(
-        self, provider: str, limit: int, exclude: Collection[int], *, id_glob: str | None = None
+        self, route: str, limit: int, exclude: Collection[int], *, id_glob: str | None = None
     ) -> list[PendingJob]:
         """Those of `pending` that edit an image, now that it is there, and were not sent yet."""
-        params: Params = {"provider": provider, "id": glob(id_glob)}
+        params: Params = {"route": route, "id": glob(id_glob)}
         held = frozenset(exclude)  # the caller goes on changing its own
         return await self._read(lambda db: claims.pending_jobs(db, params, limit, held, claims.TURNS))
 
@@ -126,11 +131,16 @@ class Ledger:
         return await self._read(lambda db: db.execute(SQL["any_child"]).fetchone() is not None)
 
     async def may_come(
-        self, provider: str, open_lanes: Collection[str], put_off: Collection[int] | None, *, id_glob: str | None = None
+        self,
+        routes: Collection[str],
+        served: Collection[str],
+        put_off: Collection[int] | None,
+        *,
+        id_glob: str | None = None,
     ) -> bool:
-        """Whether a job of the provider may yet become ready in this run. See `chains.may_come`."""
-        lanes, held = tuple(open_lanes), None if put_off is None else frozenset(put_off)
-        return await self._read(lambda db: chains.may_come(db, provider, glob(id_glob), lanes, held))
+        """Whether a job of one of the routes may yet become ready in this run. See `chains.may_come`."""
+        held = None if put_off is None else frozenset(put_off)
+        return await self._read(lambda db: chains.may_come(db, routes, glob(id_glob), served, held))
 
     async def cancel_children(self, key: int) -> list[str]:
         """Cancel what descends from a job that ended without its images; returns the ids."""
@@ -203,9 +213,15 @@ class Ledger:
         state: JobState,
         not_before: float | None,
         counted: bool,
+        route: tuple[str, ...] | None = None,
     ) -> None:
-        """End an open attempt without images and put its job into `state`, one of those after `running`."""
-        ending = Ending(outcome=outcome, error=error, state=state, not_before=not_before, counted=counted)
+        """End an open attempt without images and put its job into `state`, one of those after `running`.
+
+        `route`: the providers that are left for it, when this one can't serve it.
+        """
+        ending = Ending(
+            outcome=outcome, error=error, state=state, not_before=not_before, counted=counted, route=route
+        )
         await self._write(lambda db: steps.settle(db, attempt_id, ending, at))
 
     async def price(self, late: Unpriced, cost: float | None, reserved: float | None) -> None:

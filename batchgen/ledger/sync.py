@@ -127,6 +127,7 @@ def _merge(db: sqlite3.Connection, before: int, now: float) -> Mapping[Change, i
     """
     known: Params = {"before": before}
     changed = seen = 0
+    db.execute(SQL["keep_routes"])
     if before:
         seen = db.execute(SQL["see_known"], known).rowcount
         for row in db.execute(SQL["staged_otherwise"], known).fetchall():

@@ -61,6 +61,8 @@ class Line:
         self.window = Window(ceiling, pace.learned)
         self.breaker = Breaker()
         self.paused_until = pace.paused_until
+        self.served_at = float("-inf")
+        """epoch seconds of its last images"""
         self._under_way: dict[int, Trip] = {}
         self._refused: deque[int] = deque(maxlen=64)
         self._came_back = float("-inf")
@@ -121,6 +123,7 @@ class Line:
         """It brought images. `timed` False: they came from its task later on, which tells nothing of the pace."""
         self.breaker.succeeded()
         self._refused.clear()
+        self.served_at = now
         self.window.served(trip.serial, trip.level, now - trip.left if timed else None, self._next_serial)
 
     def failed(self, trip: Trip, error: JobError, now: float) -> bool:

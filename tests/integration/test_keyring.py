@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from batchgen.errors import BadKey, QuotaSpent, RateLimited, ServerError, WrongAddress
-from batchgen.lanes.keyring import Keyring
+from batchgen.lanes.keyring import DOWN_AFTER, Keyring
 from batchgen.ledger.records import Paces
 from batchgen.limiter import Gate, Pass, Places
 from batchgen.pacing import FIRST, Breaker, Learned, Pace
@@ -127,7 +127,7 @@ async def test_a_parked_provider_lets_nobody_in_and_says_why() -> None:
     ring = keyring()
     ring.park((await taken(ring)).gate, BadKey("the key is wrong"))
     assert await ring.enter("m", 1, never) is None
-    assert ring.status(None, 0.0).reason == "stopped: the key is wrong"
+    assert ring.status(None, 0.0).reason == "stopped: the key was refused (the key is wrong)"
 
 
 async def test_a_gate_that_closes_meanwhile_turns_the_waiting_away() -> None:
@@ -282,3 +282,60 @@ async def test_what_a_run_learned_is_told_once_and_is_where_the_next_one_begins(
     again = keyring(None, "A", paces=noted)
     assert again._gates[0].ready_at("m", clock.time) == clock.time + 60
     assert again._gates[0].ready_at("other", clock.time) <= clock.time
+
+
+async def down(ring: Keyring, clock: Clock, model: str = "m") -> Pass:
+    """Every key fails as often as opens the breaker."""
+    place = await ring.enter(model, 1, never)
+    assert place is not None
+    place.leave(clock.time)
+    for _ in range(Breaker.THRESHOLD):
+        place.line.breaker.failed(ServerError("503"), clock.time)
+    return place
+
+
+async def test_a_provider_is_out_once_it_has_served_nobody_for_a_minute_and_back_with_its_first_image() -> None:
+    clock = Clock()
+    ring = keyring(now=clock, patience=1800.0)
+    place = await down(ring, clock)
+    clock.time += DOWN_AFTER - 1
+    assert not ring.is_out(clock.time)
+    clock.time += 1
+    assert ring.gone(clock.time) == "p has served nobody for 60 s: 503"
+    assert not ring.gives_up(clock.time)
+    place.line.breaker.succeeded()
+    assert not ring.is_out(clock.time)
+
+
+async def test_a_model_that_is_done_does_not_hide_the_outage_of_the_others() -> None:
+    clock = Clock()
+    ring = keyring(now=clock, patience=100.0)
+    done = await ring.enter("done", 1, never)
+    assert done is not None
+    done.served(clock.time)
+    done.leave(clock.time)
+    clock.time += 500
+    await down(ring, clock, "other")
+    clock.time += 100
+    assert ring.gives_up(clock.time)
+
+
+async def test_a_model_that_is_served_keeps_the_provider_of_one_that_is_not() -> None:
+    clock = Clock()
+    ring = keyring(now=clock, patience=1800.0)
+    await down(ring, clock, "broken")
+    clock.time += 500
+    served = await ring.enter("fine", 1, never)
+    assert served is not None
+    assert ring.failing_since() is None
+    served.served(clock.time)
+    served.leave(clock.time)
+    assert ring.failing_since() == clock.time
+    assert not ring.is_out(clock.time + DOWN_AFTER - 1)
+
+
+async def test_a_provider_without_any_of_its_keys_is_stopped_from_the_beginning() -> None:
+    profile = Profile(name="p", base_url="https://p.example/v1", api_key_env=("A_KEY", "B_KEY"))
+    ring = Keyring(profile, (), concurrency=None, now=Clock())
+    assert ring.gone(0.0) == "p has no key (A_KEY or B_KEY is not set)"
+    assert await ring.enter("m", 1, never) is None

@@ -165,7 +165,7 @@ async def test_something_may_come_only_while_something_is_afoot(tmp_path: Path) 
         await ledger.sync(CHAIN[:2])
 
         async def may_come(*lanes: str, fetching: bool = True) -> bool:
-            return await ledger.may_come("other", lanes, set() if fetching else None)
+            return await ledger.may_come(["other"], lanes, set() if fetching else None)
 
         assert not await may_come(PROVIDER)
         await ledger.sync([entry("cat"), entry("hat", after="cat", provider="other")])
@@ -177,7 +177,7 @@ async def test_something_may_come_only_while_something_is_afoot(tmp_path: Path) 
         assert await may_come()
         assert not await may_come(fetching=False)
         (output,) = await due(ledger, "cat")
-        assert not await ledger.may_come("other", (), {output.output_id})
+        assert not await ledger.may_come(["other"], (), {output.output_id})
 
 
 async def test_a_done_child_stays_when_its_parent_is_generated_anew(tmp_path: Path) -> None:

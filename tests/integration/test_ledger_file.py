@@ -221,8 +221,8 @@ def test_what_is_asked_often_goes_by_its_index_and_sorts_nothing(
 ) -> None:
     migrate(database)
     params = dict.fromkeys(
-        ("provider", "now", "id", "limit", "soon", "position", "key", "listed", "states", "error", "model", "parent"), 1
-    ) | dict.fromkeys(("warned", "came", "output", "look"), 1)
+        ("provider", "route", "now", "id", "limit", "soon", "position", "key", "listed", "states", "error", "model"), 1
+    ) | dict.fromkeys(("warned", "came", "output", "look", "parent"), 1)
     plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", params)]
     assert any(index in step for step in plan), plan
     assert not [
@@ -416,7 +416,7 @@ async def test_the_ledger_is_read_after_the_run_has_left(tmp_path: Path) -> None
         assert [record.job.id async for record in reader.jobs(Filter())] == ["a"]
 
 
-async def test_traffic_is_that_of_a_run_that_lives(tmp_path: Path) -> None:
+async def test_traffic_is_that_of_a_run_that_lives_and_why_it_stopped_stays_told(tmp_path: Path) -> None:
     async with Ledger.open(tmp_path, now=clock) as ledger:
         await ledger.sync(entries("a"))
         run = await ledger.begin_run(NOW, os.getpid(), "{}")
@@ -426,7 +426,7 @@ async def test_traffic_is_that_of_a_run_that_lives(tmp_path: Path) -> None:
             PROVIDER: ProviderStatus(in_flight=1, limit=4, waiting_until=None, reason="bad key")
         }
         await ledger.end_run(run, NOW + 1, 130, "interrupted")
-        assert (await ledger.status()).providers == {PROVIDER: ProviderStatus(in_flight=0, limit=4)}
+        assert (await ledger.status()).providers == {PROVIDER: ProviderStatus(limit=4, reason="bad key")}
         last = await ledger.reader.last_run()
         assert last is not None
         assert (last.exit_code, last.reason, last.alive) == (130, "interrupted", False)

@@ -18,7 +18,7 @@ from batchgen.model import END_STATES, JobState, Outcome, OutputState
 from tests.integration.ledger_builders import NOW, PROVIDER, delivered, entry, file
 
 NAMES = ("a", "b", "c")
-CLAIM: Params = {"provider": PROVIDER, "now": NOW, "id": None}
+CLAIM: Params = {"route": PROVIDER, "now": NOW, "id": None}
 ENDINGS = [
     (Outcome.FAILED, BadRequest("no"), JobState.PENDING),
     (Outcome.FAILED, BadRequest("no"), JobState.FAILED),

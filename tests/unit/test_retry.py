@@ -28,6 +28,7 @@ def _history(
     down: bool = False,
     repeats: int = 0,
     beyond: bool = False,
+    others: bool = False,
 ) -> History:
     return History(
         tries=tries,
@@ -37,6 +38,7 @@ def _history(
         provider_down=down,
         repeats=repeats,
         beyond=beyond,
+        others=others,
     )
 
 
@@ -207,3 +209,38 @@ def test_an_error_crosses_a_process_border_whole(leaf: type[JobError]) -> None:
         1.5,
         "r",
     )
+
+
+@pytest.mark.parametrize(
+    "error", [errors.ServerError("502"), errors.NoChannel("no channel"), errors.RateLimited("slow down")]
+)
+def test_a_job_that_a_provider_never_served_goes_to_the_next_one_instead_of_failing(error: JobError) -> None:
+    last = _history(tries=5, others=True)
+    assert decide(error, last, now=NOW, jitter=0.0).action is Action.ELSEWHERE
+    assert decide(error, _history(tries=5), now=NOW, jitter=0.0).state is JobState.FAILED
+    assert decide(error, _history(tries=0, others=True), now=NOW, jitter=0.0).action is Action.AGAIN
+
+
+def test_a_model_that_is_not_there_is_asked_for_elsewhere_at_once() -> None:
+    verdict = decide(errors.UnknownModel("no such model"), _history(others=True), now=NOW, jitter=0.0)
+    assert (verdict.action, verdict.state, verdict.at, verdict.counted) == (
+        Action.ELSEWHERE,
+        JobState.PENDING,
+        None,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.Refused("policy"),
+        errors.NoImage("words"),
+        errors.EmptyReply(""),
+        errors.Interrupted("cut"),
+        errors.Unreadable("?"),
+        errors.BadRequest("no"),
+    ],
+)
+def test_what_was_refused_or_may_have_been_billed_never_goes_elsewhere(error: JobError) -> None:
+    assert decide(error, _history(tries=5, others=True), now=NOW, jitter=0.0).action is Action.END

@@ -5,7 +5,7 @@ SELECT 1 FROM jobs WHERE parent IS NOT NULL AND listed = 1 LIMIT 1;
 
 -- name: any_waiting_child
 SELECT 1 FROM jobs
-WHERE state = 'pending' AND listed = 1 AND blocked = 1 AND provider = :provider AND (:id IS NULL OR id GLOB :id)
+WHERE state = 'pending' AND listed = 1 AND blocked = 1 AND route = :route AND (:id IS NULL OR id GLOB :id)
 LIMIT 1;
 
 -- name: count_waiting_children

@@ -9,7 +9,7 @@ SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round 
      WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
 FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL
-    AND provider = :provider AND (:id IS NULL OR id GLOB :id)
+    AND route = :route AND (:id IS NULL OR id GLOB :id)
 ORDER BY position LIMIT :limit;
 
 -- name: next_turns
@@ -21,7 +21,7 @@ SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round 
      WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
 FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL AND parent IS NOT NULL
-    AND provider = :provider AND (:id IS NULL OR id GLOB :id)
+    AND route = :route AND (:id IS NULL OR id GLOB :id)
 ORDER BY position LIMIT :limit;
 
 -- name: retried_jobs
@@ -33,19 +33,22 @@ SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round 
      WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
 FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NULL
-    AND provider = :provider AND not_before <= :now AND (:id IS NULL OR id GLOB :id)
+    AND route = :route AND not_before <= :now AND (:id IS NULL OR id GLOB :id)
 ORDER BY not_before LIMIT :limit;
+
+-- name: routes
+SELECT route FROM routes;
 
 -- name: any_ready_job
 SELECT 1 FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL
-    AND provider = :provider AND (:id IS NULL OR id GLOB :id)
+    AND route = :route AND (:id IS NULL OR id GLOB :id)
 LIMIT 1;
 
 -- name: next_due_job
 SELECT not_before FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NULL
-    AND provider = :provider AND (:id IS NULL OR id GLOB :id)
+    AND route = :route AND (:id IS NULL OR id GLOB :id)
 ORDER BY not_before LIMIT 1;
 
 -- name: open_attempts

@@ -23,14 +23,14 @@ CREATE TEMP TABLE IF NOT EXISTS seen (key INTEGER PRIMARY KEY);
 DELETE FROM temp.seen;
 
 -- name: open_staged
-CREATE TEMP TABLE IF NOT EXISTS staged (id, position, provider, providers, model, ratio, prompt, request, parent, wanted,
+CREATE TEMP TABLE IF NOT EXISTS staged (id, position, provider, providers, route, model, ratio, prompt, request, parent, wanted,
     fingerprint, warnings, apart);
 
 -- name: forget_staged
 DELETE FROM temp.staged;
 
 -- name: stage
-INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: last_key
 SELECT ifnull(max(key), 0) FROM jobs;
@@ -53,14 +53,18 @@ WHERE j.key <= :before
 DELETE FROM temp.staged WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.id = staged.id AND jobs.key <= :before);
 
 -- name: add_jobs
-INSERT INTO jobs (id, position, provider, providers, model, ratio, prompt, request, parent, wanted, fingerprint, warnings, apart)
+INSERT INTO jobs (id, position, provider, providers, route, model, ratio, prompt, request, parent, wanted, fingerprint, warnings, apart)
 SELECT * FROM temp.staged ORDER BY rowid;
+
+-- name: keep_routes
+INSERT OR IGNORE INTO routes (route) SELECT DISTINCT route FROM temp.staged;
 
 -- name: add_first_rounds
 INSERT INTO rounds (job, round, fingerprint, opened_at) SELECT key, round, fingerprint, :at FROM jobs WHERE key > :last;
 
 -- name: refresh_job
-UPDATE jobs SET listed = 1, position = :position, provider = :provider, providers = :providers, model = :model,
+UPDATE jobs SET listed = 1, position = :position, provider = :provider, providers = :providers,
+    route = CASE WHEN providers = :providers THEN route ELSE :route END, model = :model,
     ratio = :ratio, prompt = :prompt, request = :request, parent = :parent, wanted = :wanted, warnings = :warnings, apart = :apart,
     blocked = blocked AND :parent IS NOT NULL
 WHERE key = :key AND fingerprint = :fingerprint;

@@ -57,11 +57,16 @@ UPDATE jobs SET tries = 0, repeats = 0, last_error = NULL, not_before = NULL,
 UPDATE jobs SET error_kind = :error_kind, error_code = :error_code, error_message = :error_message WHERE key = :key;
 
 -- name: settle_job
-UPDATE jobs SET state = :state, not_before = :not_before, tries = max(0, tries + :more_tries),
+-- With a new `route` the job goes to other providers, where its tries are counted anew.
+UPDATE jobs SET state = :state, not_before = :not_before, route = ifnull(:route, route),
+    tries = CASE WHEN :route IS NULL THEN max(0, tries + :more_tries) ELSE 0 END,
     repeats = CASE WHEN NOT :counted THEN repeats WHEN last_error IS :signature THEN repeats + 1 ELSE 1 END,
     last_error = CASE WHEN :counted THEN :signature ELSE last_error END,
     error_kind = :error_kind, error_code = :error_code, error_message = :error_message
 WHERE key = :key AND state = 'running';
+
+-- name: keep_route
+INSERT OR IGNORE INTO routes (route) VALUES (:route);
 
 -- name: end_pending
 UPDATE jobs SET state = :state, not_before = NULL,
@@ -130,6 +135,7 @@ WHERE state IN (SELECT value FROM json_each(:states)) AND listed = 1
 
 -- name: reset_job
 UPDATE jobs SET state = :new, tries = :tries, repeats = 0, last_error = NULL, not_before = NULL,
+    route = (SELECT group_concat(value, ' > ') FROM json_each(providers)),
     error_kind = NULL, error_code = NULL, error_message = NULL
 WHERE key = :key AND state = :old;
 
@@ -181,7 +187,8 @@ SELECT :key, max(round) + 1, :fingerprint, :at FROM rounds WHERE job = :key RETU
 
 -- name: enter_round
 UPDATE jobs SET round = :round, fingerprint = :fingerprint, state = :state, tries = 0, repeats = 0, last_error = NULL,
-    not_before = NULL, served_by = (SELECT provider FROM attempts WHERE job = :key AND round = :round
+    not_before = NULL, route = (SELECT group_concat(value, ' > ') FROM json_each(providers)),
+    served_by = (SELECT provider FROM attempts WHERE job = :key AND round = :round
                                     ORDER BY number DESC LIMIT 1),
     error_kind = :error_kind, error_code = :error_code, error_message = :error_message
 WHERE key = :key;

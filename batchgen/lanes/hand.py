@@ -1,0 +1,100 @@
+"""The jobs that one lane has in hand: taken from the ledger in blocks, given back when they go elsewhere.
+
+Which provider a job goes to is routing.py's word, and which jobs this run may start at all the scope's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from batchgen.lanes.context import Context
+from batchgen.ledger.records import PendingJob
+
+BLOCK = 64
+
+
+class Hand:
+    """What one provider's lane will send next, in manifest order. Times are epoch seconds."""
+
+    def __init__(self, provider: str, context: Context) -> None:
+        self._provider = provider
+        self._context = context
+        self._routing = context.routing
+        self._jobs: deque[PendingJob] = deque()
+        self._turns = -1
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is in hand."""
+        return not self._jobs
+
+    def take(self) -> PendingJob:
+        """The next one."""
+        return self._jobs.popleft()
+
+    def give_back(self, *jobs: PendingJob) -> None:
+        """Leave these to whoever takes them next."""
+        self._routing.claimed.difference_update(pending.key for pending in jobs)
+
+    def drop(self) -> None:
+        """Give everything back."""
+        self.give_back(*self._jobs)
+        self._jobs.clear()
+
+    def sort_out(self, now: float) -> None:
+        """Give back what goes to another provider now."""
+        held, self._jobs = self._jobs, deque()
+        for pending in held:
+            if self._routing.goes_to(pending.route, self._provider, now):
+                self._jobs.append(pending)
+            else:
+                self.give_back(pending)
+
+    async def fill(self, now: float, most: int = BLOCK) -> None:
+        """Take at most so many jobs that go here now."""
+        found: list[PendingJob] = []
+        async with self._routing.claiming:
+            for route in self._routing.open_to(self._provider, now):
+                found += await self._context.ledger.pending(
+                    route, now, most, exclude=self._routing.claimed, id_glob=self._context.scope.id_glob
+                )
+            found.sort(key=lambda pending: pending.position)
+            self._claim(found[:most])
+
+    async def turns_first(self, now: float) -> None:
+        """A parent was done: what edits its image goes before all that was taken earlier, row by row."""
+        relay = self._context.relay
+        if not relay.chained or self._turns == relay.turns:
+            return
+        self._turns = relay.turns
+        earlier, self._jobs = self._jobs, deque()
+        async with self._routing.claiming:
+            for route in self._routing.open_to(self._provider, now):
+                self._claim(
+                    await self._context.ledger.next_turns(
+                        route, BLOCK, exclude=self._routing.claimed, id_glob=self._context.scope.id_glob
+                    )
+                )
+        self._jobs.extend(earlier)
+
+    def _claim(self, jobs: Iterable[PendingJob]) -> None:
+        started, limit = self._context.started, self._context.scope.limit
+        for pending in jobs:
+            if limit is not None and pending.key not in started and len(started) >= limit:
+                continue
+            started.add(pending.key)
+            self._routing.claimed.add(pending.key)
+            self._jobs.append(pending)
+
+    async def next_due(self, now: float) -> float | None:
+        """When the first job that goes here now may be sent: 0.0 for at once, None when there is none."""
+        glob = self._context.scope.id_glob
+        routes = self._routing.open_to(self._provider, now)
+        times = [await self._context.ledger.next_due(route, id_glob=glob) for route in routes]
+        return min((time for time in times if time is not None), default=None)
+
+    def scope_spent(self) -> bool:
+        """Whether this run may start no more jobs, and none of its own can come back."""
+        limit = self._context.scope.limit
+        return limit is not None and len(self._context.started) >= limit and not self._routing.busy
