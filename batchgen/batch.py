@@ -140,7 +140,7 @@ async def fetch_batch(workspace: Path, options: FetchOptions) -> Report:
 
 
 async def fetch_until_done(
-    workspace: Path, options: FetchOptions, pause: Callable[[], Awaitable[None]] | None
+    workspace: Path, options: FetchOptions, pause: Callable[[Report], Awaitable[None]] | None
 ) -> Report:
     """Fetch, and again after each `pause`, until nothing is outstanding or the stop signal drains.
 
@@ -148,7 +148,7 @@ async def fetch_until_done(
     """
     report = await fetch_batch(workspace, options)
     while pause is not None and report.status.outputs.get(OutputState.REMOTE, 0) and not options.stop.draining:
-        await pause()
+        await pause(report)
         if not options.stop.draining:
             report = await fetch_batch(workspace, options)
     return report

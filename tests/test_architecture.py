@@ -59,6 +59,7 @@ RINGS = {
     "intake": 3,
     "progress": 4,
     "plan": 4,
+    "notice": 4,
     "summary": 4,
     "answers": 4,
     "verify": 4,

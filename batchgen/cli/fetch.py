@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from pathlib import Path
 
 import click
 
 from batchgen.batch import FetchOptions, fetch_until_done
 from batchgen.cli.durations import seconds
-from batchgen.cli.watching import interruptible, run_logged, summarise, watcher
+from batchgen.cli.watching import interruptible, notify_option, run_logged, summarise, tell, watcher
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
+from batchgen.notice import Messenger, ended, links_die
 from batchgen.progress import Tally, duration
 from batchgen.sinks import Report
 from batchgen.stop import StopSignal
+from batchgen.summary import Commands
 
 
 @click.command("fetch")
@@ -26,6 +27,7 @@ from batchgen.stop import StopSignal
     metavar="TIME",
     help="Try again every 10m (say) until nothing is outstanding.",
 )
+@notify_option
 @click.option("--quiet", is_flag=True, help="No progress, only the summary and errors.")
 @click.pass_context
 def command(
@@ -34,6 +36,7 @@ def command(
     folder: Path | None,
     concurrency: int | None,
     every: float | None,
+    notify: tuple[str, ...],
     quiet: bool,
 ) -> None:
     """Download what is generated and not yet on disk in WORKSPACE. Sends no generation request.
@@ -46,12 +49,22 @@ def command(
     stop = StopSignal()
     watch = watcher(quiet)
     options = FetchOptions(concurrency=concurrency, sink=watch, stop=stop)
+    commands = Commands(str(workspace))
+    messenger = Messenger(notify)
+    told = False
+
+    async def pause(report: Report) -> None:
+        nonlocal told
+        if not told and (notice := links_die(workspace.name, report, commands)):
+            told = True
+            await tell(messenger, notice)
+        await _pause(every or 0.0, stop, watch)
 
     async def work() -> Report:
         with interruptible(stop, watch):
-            pause = partial(_pause, every, stop, watch) if every is not None else None
-            report = await fetch_until_done(workspace, options, pause)
-        click.echo(await summarise(workspace.name, report, workspace, None), err=True)
+            report = await fetch_until_done(workspace, options, pause if every is not None else None)
+        click.echo(await summarise(workspace.name, report, commands), err=True)
+        await tell(messenger, ended(workspace.name, report, commands))
         return report
 
     ctx.exit(run_logged(workspace, (), work).exit_code)

@@ -17,17 +17,19 @@ from batchgen.batch import RunOptions, rehearsal_of, run_batch
 from batchgen.cli.durations import clock
 from batchgen.cli.planning import Limits, make_plan, max_cost_option, plan_text, set_keys
 from batchgen.cli.rehearsing import ending, opening, real_plan
-from batchgen.cli.watching import interruptible, run_logged, summarise, watcher
+from batchgen.cli.watching import interruptible, notify_option, run_logged, summarise, tell, watcher
 from batchgen.cli.workspaces import workspace_of, workspace_option
-from batchgen.errors import UsageError
+from batchgen.errors import BatchgenError, UsageError
 from batchgen.ledger.connection import LEDGER
 from batchgen.ledger.store import Ledger
 from batchgen.manifest.load import Manifest, open_manifest
 from batchgen.model import OnUnknown
 from batchgen.night import hours
+from batchgen.notice import Messenger, broken, ended
 from batchgen.plan import Plan, missing_keys
 from batchgen.providers.twins import Night
 from batchgen.sinks import Report, Sink
+from batchgen.summary import Commands
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -51,6 +53,7 @@ class _Options(TypedDict):
     no_download: bool
     rehearse: bool
     night: str | None
+    notify: tuple[str, ...]
     quiet: bool
 
 
@@ -104,6 +107,7 @@ def _refuse_later(command: Command) -> Command:
     type=click.Choice([night.value for night in Night]),
     help="What to rehearse: an ordinary night, or a bad one with cuts and refusals.",
 )
+@notify_option
 @click.option("--quiet", is_flag=True, help="No progress, only the summary and errors.")
 @_refuse_later
 @click.pass_context
@@ -116,6 +120,7 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     the workspace can't be used; 130 interrupted.
     """
     night = _night(options)
+    messenger = Messenger(options["notify"])
     limits = Limits(options["concurrency"], options["max_cost"])
     opened = open_manifest(manifest, provider=options["provider"], model=options["model"])
     workspace = workspace_of(manifest, options["folder"])
@@ -135,11 +140,17 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
 
     watch = watcher(options["quiet"], downloads=not options["no_download"])
     chosen = _run_options(options, workspace, keys, watch)
+    commands = Commands(str(workspace), _again(manifest, options))
 
     async def work() -> Report:
-        with interruptible(chosen.stop, watch):
-            report = await run_batch(opened, chosen)
-        click.echo(await summarise(opened.name, report, workspace, _again(manifest, options)), err=True)
+        try:
+            with interruptible(chosen.stop, watch):
+                report = await run_batch(opened, chosen)
+        except BatchgenError as error:
+            await tell(messenger, broken(opened.name, error, commands))
+            raise
+        click.echo(await summarise(opened.name, report, commands), err=True)
+        await tell(messenger, ended(opened.name, report, commands))
         if real is not None:
             click.echo(ending(real, report), err=True)
         return report

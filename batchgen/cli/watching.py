@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -18,11 +19,14 @@ from batchgen.errors import BatchgenError
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Filter
 from batchgen.model import JobState
+from batchgen.notice import Messenger, Notice
 from batchgen.progress import Bar, PlainLines, Tally
 from batchgen.providers.stored import load_profiles
 from batchgen.sinks import Report
 from batchgen.stop import StopSignal
 from batchgen.summary import Commands, Unfinished, closing
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 _NOT_DONE = frozenset(JobState) - {JobState.DONE}
 
@@ -57,6 +61,24 @@ def interruptible(stop: StopSignal, watch: Tally) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
+def notify_option(command: Command) -> Command:
+    """Give a command `--notify`; it reaches it as `notify`."""
+    option = click.option(
+        "--notify",
+        multiple=True,
+        envvar="BATCHGEN_NOTIFY",
+        metavar="URL",
+        help="Tell this webhook, or service that apprise knows, how it ended. Also $BATCHGEN_NOTIFY.",
+    )
+    return option(command)
+
+
+async def tell(addresses: Messenger, notice: Notice | None) -> None:
+    """Deliver a notice, and say where that failed."""
+    for complaint in await addresses.tell(notice) if notice is not None else ():
+        click.echo(complaint, err=True)
+
+
 def run_logged(workspace: Path, secrets: Collection[str], work: Callable[[], Awaitable[Report]]) -> Report:
     """Run the work with the log open; an error of our own goes there with its traceback (exit 4)."""
 
@@ -74,12 +96,12 @@ def run_logged(workspace: Path, secrets: Collection[str], work: Callable[[], Awa
             raise click.exceptions.Exit(CRASHED) from error
 
 
-async def summarise(name: str, report: Report, workspace: Path, run: str | None) -> str:
+async def summarise(name: str, report: Report, commands: Commands) -> str:
     """The closing words, with every job that is not done."""
-    async with Reader.open(workspace) as reader:
+    async with Reader.open(Path(commands.workspace)) as reader:
         profiles = load_profiles(await reader.note("profiles"))
         unfinished = Unfinished({one for one, profile in profiles.items() if profile.task_url}, time.time())
         async for record in reader.jobs(Filter(states=_NOT_DONE), all=False):
             unfinished.add(record)
         unfinished.warned = await reader.warned()
-    return closing(name, report, unfinished, Commands(str(workspace), run))
+    return closing(name, report, unfinished, commands)

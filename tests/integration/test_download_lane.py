@@ -23,6 +23,7 @@ from batchgen.model import Entry, JobState, OutputRules
 from batchgen.providers.builtin import BUILTIN
 from batchgen.providers.stored import dump_profiles
 from batchgen.retry import MOST_DOWNLOADS
+from batchgen.sinks import Report
 from batchgen.stop import StopSignal
 from tests.integration.ledger_builders import NOW, PROVIDER, clock, entry, start
 from tests.integration.loopback import Loopback, http
@@ -103,7 +104,7 @@ async def test_a_host_that_stays_down_loses_no_image_and_a_repeated_fetch_brings
         await generate(tmp_path, [entry("a")], [RemoteImage(url=host.url("/a"), expires_at=NOW + 900)])
         spend_tries(tmp_path)
 
-        async def pause() -> None:
+        async def pause(report: Report) -> None:
             pauses.append(len(host.requests))
 
         report = await fetch_until_done(tmp_path, FetchOptions(now=clock), pause)
@@ -122,7 +123,7 @@ async def test_one_fetch_leaves_what_its_host_does_not_serve_outstanding(tmp_pat
 async def test_a_repeated_fetch_ends_when_the_links_are_dead(tmp_path: Path) -> None:
     late = [NOW]
 
-    async def pause() -> None:
+    async def pause(report: Report) -> None:
         late[0] = NOW + 1000
 
     async with Loopback([http(503)]) as host:
@@ -135,7 +136,7 @@ async def test_a_repeated_fetch_ends_when_the_links_are_dead(tmp_path: Path) -> 
 async def test_somebody_who_wants_to_leave_ends_the_repetition(tmp_path: Path) -> None:
     stop = StopSignal()
 
-    async def pause() -> None:
+    async def pause(report: Report) -> None:
         stop.drain()
 
     async with Loopback([http(503)]) as host:
