@@ -74,9 +74,10 @@ class History:
 
 
 # Seconds before the next try, by how many were counted before; the last one repeats. Gateways
-# send no Retry-After; 5 / 15 / 45 is apiyi's own advice for 429 and 503.
+# send no Retry-After; 5 / 15 / 45 is apiyi's own advice for 429 and 503. After the first 429 it is the
+# line's window that waits, and the job only has to come again.
 _BACK_OFF: Mapping[type[JobError], Sequence[float]] = {
-    RateLimited: (5, 15, 45, 90, 180),
+    RateLimited: (1, 5, 15, 45, 90, 180),
     Saturated: (5, 15, 45, 90, 180),
     NoChannel: (5, 15, 45),
     UpstreamLimit: (15, 45, 135),

@@ -16,6 +16,10 @@ from batchgen.retry import LONGEST_TOLD_WAIT
 WORTH_A_PAUSE = 1.0
 """Seconds that a provider tells one job to wait, from which on all of its line wait."""
 
+SPREAD, SHORTEST_SPACING, LONGEST_SPACING = 0.6, 0.005, 0.02
+"""Requests are spread over this share of a usual answer, but no farther apart than so many seconds; what would
+be nearer together goes as it comes, which costs fewer commits."""
+
 APART = 4
 """Refusals for load whose requests left farther apart than this are no row: those between them were taken."""
 
@@ -67,6 +71,7 @@ class Line:
         self._refused: deque[int] = deque(maxlen=64)
         self._came_back = float("-inf")
         self._next_serial = 0
+        self._next_at = float("-inf")
 
     @property
     def in_flight(self) -> int:
@@ -83,7 +88,7 @@ class Line:
         places = 1 if self.breaker.is_open else self.window.places
         if self.in_flight >= places:
             return float("inf")
-        return max(self.breaker.ready_at(now), self.paused_until)
+        return max(self.breaker.ready_at(now), self.paused_until, self._next_at)
 
     def take(self, now: float) -> Trip:
         """A request leaves."""
@@ -91,12 +96,19 @@ class Line:
         self._next_serial += 1
         self._under_way[trip.serial] = trip
         self.window.sent(trip.level)
+        self._next_at = max(self._next_at, now) + self._spacing()
         return trip
 
     def leave(self, trip: Trip, now: float) -> None:
         """The request is over, however it ended."""
         del self._under_way[trip.serial]
         self._came_back = now
+
+    def _spacing(self) -> float:
+        """Seconds between two requests: those that left together would come back and leave together for ever."""
+        usual = self.window.usual
+        spacing = 0.0 if usual is None else min(usual / self.window.places * SPREAD, LONGEST_SPACING)
+        return spacing if spacing >= SHORTEST_SPACING else 0.0
 
     def _refusals_around(self, serial: int) -> int:
         """How many in a row were refused, this one among them, since one was served."""

@@ -33,6 +33,8 @@ class Latency:
 
     SLOWER = 1.8
     """times the median at half the places: hardly more is served than then"""
+    NOTICEABLE = 1.0
+    """seconds: less than that is the noise of machines and wires"""
     ENOUGH = 8
     """answers that make a median"""
 
@@ -60,11 +62,13 @@ class Latency:
         self._before, self._stage = None, size
 
     @property
-    def queueing(self) -> bool:
-        """Whether the answers of this stage take clearly longer than those of the stage before."""
+    def slower(self) -> float:
+        """How many times longer the answers of this stage take than those of the stage before; 1: no clear change."""
         if self._before is None or len(self._recent) < self.ENOUGH:
-            return False
-        return median(self._recent) > self.SLOWER * self._before
+            return 1.0
+        now = median(self._recent)
+        clearly = now > max(self.SLOWER * self._before, self._before + self.NOTICEABLE)
+        return now / self._before if clearly else 1.0
 
 
 class Window:
@@ -77,10 +81,10 @@ class Window:
     IN_A_ROW = 3
     """requests that left one after the other and were all refused: a limit, where one alone is chance. More
     of them in a large window, which meets chance more often"""
-    BETWEEN = 2
-    """others that may come between them where the window asks for more than was ever served: places get free"""
     ASKING = 64
-    """up to so many; a false limit is not to be found on the way to a larger window"""
+    """Up to so many places others may come between them on the way up; a false limit is not to end a large window"""
+    EDGE = 0.9
+    """times what was ever served: a refusal above that is the limit itself, and one below a new, lower one"""
     CUT = 0.8
     """times the places, when what was served before is refused now"""
     FIRST_STAY, LONGEST_STAY = 20, 80
@@ -97,6 +101,8 @@ class Window:
         self._proven = 0
         self._round_places = self.places
         self._served = self._rounds = self._peak = 0
+        self._since_cut = LARGEST
+        self._found = self._limit is not None
         self._step = 1.0
         self._stay = self.SHORT_STAY if learned else self.FIRST_STAY
         self._refused: deque[tuple[int, int]] = deque(maxlen=16)
@@ -121,9 +127,9 @@ class Window:
     @property
     def learned(self) -> Learned | None:
         """What the next run may begin with; None while nothing was served."""
-        if self._proven == 0 and self._limit is None:
-            return None
-        return Learned(self.places, True) if self._limit is not None else Learned(min(self.places, self._proven), False)
+        if self._found:
+            return Learned(self.places, True)
+        return Learned(min(self.places, self._proven), False) if self._proven else None
 
     def sent(self, level: int) -> None:
         """A request leaves."""
@@ -134,15 +140,16 @@ class Window:
         self._proven = max(self._proven, min(level, self.places))
         if seconds is not None and serial >= self._cut_before:
             self._latency.add(seconds, self._size)
-            if self._latency.queueing:
-                # At half the places it served about as much; what comes then shows whether that was why.
+            if (slower := self._latency.slower) > 1.0:
+                # So many fewer are served as fast as before; what comes then shows whether that was why.
                 self._cut_before = next_serial
-                self._settle(max(1.0, self._size / 2))
+                self._settle(max(1.0, self._size / slower), self.SHORT_STAY)
         # Places that stand empty prove nothing about the limit.
         used = self._peak + 1 >= self._round_places
         if self._starting and used:
             self._size = min(self._size + 1, self._most)
         self._served += 1
+        self._since_cut += 1
         if self._served >= self._round_places:
             self._round(used)
             self._round_places = self.places
@@ -178,21 +185,22 @@ class Window:
         return True
 
     def _cut(self, level: int) -> None:
-        if level > self._proven:
-            # More than was ever served: back to what was.
-            self._settle(max(1.0, self._proven, level - 1.0))
+        # Which of two neighbours is the last that fits depends on how long answers are on their way to us.
+        if level > self.EDGE * self._proven and self._since_cut >= self.places / 2:
+            self._settle(max(1.0, level - 1.0), self.FIRST_STAY)
         else:
-            self._settle(max(1.0, level - 1.0))
+            self._settle(max(1.0, level - 1.0), self.SHORT_STAY)
             self._size = max(1.0, min(self._size, level * self.CUT))
-            self._stay = self.SHORT_STAY
         self._proven = min(self._proven, self.places)
+        self._since_cut = 0
 
-    def _settle(self, limit: float) -> None:
-        """Take that for the limit, and ask for more later than the last time."""
+    def _settle(self, limit: float, stay: int) -> None:
+        """Take that for the limit. After so many rounds more is asked for; later, when that was just tried."""
         probed = self._limit is None and not self._starting
-        self._stay = min(self._stay * 2, self.LONGEST_STAY) if probed else self.FIRST_STAY
+        self._stay = min(self._stay * 2, self.LONGEST_STAY) if probed else stay
         self._size = min(self._size, limit)
         self._limit = limit
+        self._found = True
         self._latency = Latency()
         self._starting = False
         self._step = 1.0
@@ -203,8 +211,13 @@ class Window:
     def _in_a_row(self, serial: int, level: int) -> int | None:
         """The lowest level of enough refusals that left one after the other, this one among them; or None."""
         needed = self.IN_A_ROW + (level > 100) + (level > 500)
-        asking = level > self._proven and (not self._starting or (self._slow and level <= self.ASKING))
-        span = needed + (self.BETWEEN if asking else 0)
+        span = needed
+        if level > self.EDGE * self._proven and (not self._starting or (self._slow and level <= self.ASKING)):
+            # Places get free meanwhile, and let one or another pass between them. While one more is tried,
+            # nothing is lost by a mistake.
+            probing = self._limit is None and not self._starting
+            needed += level <= self._proven and not probing
+            span = 2 * needed - 1
         levels = dict(self._refused)
         for first in range(serial - span + 1, serial + 1):
             row = [levels[one] for one in range(first, first + span) if one in levels]

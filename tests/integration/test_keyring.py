@@ -262,11 +262,16 @@ async def test_an_ask_that_nobody_answered_goes_again_with_its_own_key_while_tha
 
 
 async def test_a_provider_that_nobody_states_a_limit_of_begins_small_and_grows_as_it_serves() -> None:
-    ring = keyring()
+    clock = Clock()
+    ring = keyring(now=clock)
     for _ in range(3):
-        for place in [await taken(ring) for _ in range(ring.status(None, 0.0).limit or 0)]:
-            place.served(place.trip.left + 1)
-            place.leave(0.0)
+        places = []
+        while len(places) < (ring.status(None, clock.time).limit or 0):
+            clock.time += 1
+            places.append(await taken(ring))
+        for place in places:
+            place.served(place.trip.left + 60)
+            place.leave(clock.time)
     assert ring.status(None, 0.0).limit == FIRST * 2**3
 
 
