@@ -119,8 +119,6 @@ def _open(manifest: str | Path, options: Options) -> tuple[Manifest, RunOptions]
     provider, model = options.get("provider"), options.get("model")
     night = Night(options.get("night", Night.ORDINARY)) if options.get("rehearse") else None
     opened = open_manifest(path, provider=provider, model=model, night=night)
-    # All mistakes are found before a workspace is made.
-    opened.check()
     workspace = Path(options.get("workspace") or default_workspace(path))
     chosen = RunOptions(
         workspace=workspace if night is None else rehearsal_of(workspace),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,10 +19,11 @@ from batchgen.assembly import Around, assembled
 from batchgen.budget import prepare
 from batchgen.errors import UsageError, WorkspaceError
 from batchgen.images.fetch import clean_leftovers
-from batchgen.intake import take_in
+from batchgen.intake import ReadingStopped, accept, take_in
 from batchgen.lanes.context import Context, Scope
 from batchgen.ledger.records import Status
 from batchgen.ledger.store import Ledger
+from batchgen.ledger.sync import Review
 from batchgen.manifest.load import Manifest
 from batchgen.model import JobState, OnUnknown, OutputRules, OutputState, Settings
 from batchgen.providers.keys import keys_of, missing_key, needs_key
@@ -31,6 +33,8 @@ from batchgen.providers.stored import dump_profiles, load_profiles
 from batchgen.runner import Runner
 from batchgen.sinks import NullSink, Report, Sink
 from batchgen.stop import INTERRUPTED, StopSignal
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,9 @@ class RunOptions:
     sink: Sink = field(default_factory=NullSink)
     stop: StopSignal = field(default_factory=StopSignal)
     now: Callable[[], float] = time.time
+    review: Review = accept
+    """Told what the manifest changes and what there is to send, before anything is kept or sent, in another
+    thread; what it raises ends the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,42 +89,51 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
     workspace can't be used or, at the end, when the ledger contradicts itself.
     """
     began = time.monotonic()
-    settings = _settings(manifest.settings, options)
     async with Ledger.open(options.workspace, now=options.now) as ledger:
-        await take_in(ledger, manifest, options.workspace)
-        profiles = manifest.profiles
-        keys = await _keys(ledger, profiles, options.keys)
-        budget = await prepare(ledger, profiles, settings)
-        await ledger.note("manifest", manifest.path.name)
-        await ledger.note("rehearsal", manifest.night or "")
-        await ledger.note("profiles", dump_profiles(profiles))
-        await ledger.note("settings", json.dumps(dataclasses.asdict(settings)))
-        await ledger.note("output", json.dumps(dataclasses.asdict(manifest.output)))
-        run = await ledger.begin_run(options.now(), os.getpid(), _describe(options))
-        scope = Scope(
-            limit=options.limit, id_glob=options.id_glob, begins=options.begins, ends=options.ends
-        )
-        around = Around(
-            sink=options.sink,
-            stop=options.stop,
-            now=options.now,
-            scope=scope,
-            rules=manifest.output,
-            budget=budget,
-        )
-        async with assembled(
-            ledger, options.workspace, profiles, settings, keys=keys, around=around
-        ) as context:
-            simulated = frozenset(name for name, one in profiles.items() if one.base_url == SIMULATED)
-            runner = Runner(context, simulated=simulated, download=options.download)
-            reason = await _run(runner, context, options.workspace)
-        status = await ledger.status()
-        code = run_exit_code(status, download=options.download, stop=options.stop)
-        reason = _with_waiting(reason or _scope_reason(options, status), await ledger.waiting_children(), options)
-        await ledger.end_run(run, options.now(), code, reason)
-        if complaints := await ledger.check():
-            raise WorkspaceError("the ledger contradicts itself: " + "; ".join(complaints))
+        try:
+            await take_in(ledger, manifest, options.workspace, options.review, options.stop)
+        except ReadingStopped:
+            return await _stopped_reading(ledger, options.stop)
+        return await _run_jobs(ledger, manifest, options, began)
+
+
+async def _run_jobs(ledger: Ledger, manifest: Manifest, options: RunOptions, began: float) -> Report:
+    settings, profiles = _settings(manifest.settings, options), manifest.profiles
+    keys = await _keys(ledger, profiles, options.keys)
+    budget = await prepare(ledger, profiles, settings)
+    await ledger.note("manifest", manifest.path.name)
+    await ledger.note("rehearsal", manifest.night or "")
+    await ledger.note("profiles", dump_profiles(profiles))
+    await ledger.note("settings", json.dumps(dataclasses.asdict(settings)))
+    await ledger.note("output", json.dumps(dataclasses.asdict(manifest.output)))
+    run = await ledger.begin_run(options.now(), os.getpid(), _describe(options))
+    log.info("run %d of %s begins: %s", run, manifest.path.name, _describe(options))
+    scope = Scope(limit=options.limit, id_glob=options.id_glob, begins=options.begins, ends=options.ends)
+    around = Around(
+        sink=options.sink,
+        stop=options.stop,
+        now=options.now,
+        scope=scope,
+        rules=manifest.output,
+        budget=budget,
+    )
+    async with assembled(ledger, options.workspace, profiles, settings, keys=keys, around=around) as context:
+        simulated = frozenset(name for name, one in profiles.items() if one.base_url == SIMULATED)
+        runner = Runner(context, simulated=simulated, download=options.download)
+        reason = await _run(runner, context, options.workspace)
+    status = await ledger.status()
+    code = run_exit_code(status, download=options.download, stop=options.stop)
+    reason = _with_waiting(reason or _scope_reason(options, status), await ledger.waiting_children(), options)
+    await ledger.end_run(run, options.now(), code, reason)
+    if complaints := await ledger.check():
+        raise WorkspaceError("the ledger contradicts itself: " + "; ".join(complaints))
     return _report(context, code, reason, status, time.monotonic() - began)
+
+
+async def _stopped_reading(ledger: Ledger, stop: StopSignal) -> Report:
+    code = INTERRUPTED if stop.interrupted else 3
+    reason = stop.reason or "stopped while the manifest was read; nothing was sent"
+    return Report(exit_code=code, reason=reason, status=await ledger.status(), run_seconds=0.0, requests=0, images=0)
 
 
 async def fetch_batch(workspace: Path, options: FetchOptions) -> Report:

@@ -11,21 +11,42 @@ from pathlib import Path
 
 from batchgen.images.references import REFERENCES, stored
 from batchgen.ledger.reader import Reader
-from batchgen.ledger.records import Difference
+from batchgen.ledger.records import Difference, Outstanding
 from batchgen.ledger.store import Ledger
+from batchgen.ledger.sync import Review
 from batchgen.manifest.load import Manifest
 from batchgen.manifest.references import look_at, still
-from batchgen.model import LookedAt, Reading
+from batchgen.model import Entry, LookedAt, Reading
+from batchgen.stop import StopSignal
 
 
-async def take_in(ledger: Ledger, manifest: Manifest, workspace: Path) -> Difference:
-    """Bring the jobs to what the manifest lists. Raises `ManifestError`, and then nothing has changed."""
+class ReadingStopped(Exception):
+    """Somebody stopped the run while the manifest was read: nothing has changed."""
+
+
+def accept(_: Difference, __: Iterator[Outstanding]) -> None:
+    """A review that has nothing to say."""
+
+
+async def take_in(
+    ledger: Ledger,
+    manifest: Manifest,
+    workspace: Path,
+    review: Review = accept,
+    stop: StopSignal | None = None,
+) -> Difference:
+    """Bring the jobs to what the manifest lists.
+
+    `review` is told what that changes and what there is to send, before it counts and in another thread.
+    Raises `ManifestError`, what `review` raises, and `ReadingStopped`; then nothing has changed.
+    """
     newer = await unchanged(ledger.reader, manifest)
     if newer is None:
-        return await ledger.sync(stored(manifest.entries(), workspace), partial(_reading, manifest, workspace))
+        entries = _until_stopped(stored(manifest.entries(), workspace), stop or StopSignal())
+        return await ledger.sync(entries, partial(_reading, manifest, workspace), review)
     if newer:
         await ledger.note_pictures(newer)
-    return Difference(unchanged=await ledger.reader.listed())
+    return await ledger.reader.review(review)
 
 
 async def unchanged(reader: Reader, manifest: Manifest) -> list[LookedAt] | None:
@@ -34,6 +55,13 @@ async def unchanged(reader: Reader, manifest: Manifest) -> list[LookedAt] | None
     if noted is None or not manifest.reads_as(noted):
         return None
     return await reader.renewed(still)
+
+
+def _until_stopped(entries: Iterator[Entry], stop: StopSignal) -> Iterator[Entry]:
+    for entry in entries:
+        if stop.draining:
+            raise ReadingStopped
+        yield entry
 
 
 def _reading(manifest: Manifest, workspace: Path) -> Reading | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf
+from operator import attrgetter
 
-from batchgen.ledger.records import Change, Difference, Standing
+from batchgen.ledger.records import Difference, Outstanding, Standing
 from batchgen.limiter import stated
 from batchgen.model import Job
 from batchgen.providers.costs import asked, no_price, quote
@@ -71,6 +72,23 @@ class Plan:
     unpriced: tuple[str, ...] = ()
 
 
+_priced_by = attrgetter("provider", "model", "ratio", "size", "quality", "n")
+
+
+@dataclass(slots=True)
+class _Alike:
+    """Jobs that cost the same but for the length of their prompts; one of them is kept."""
+
+    first: Standing
+    count: int = 0
+    prompt_bytes: int = 0
+
+    def outstanding(self) -> Outstanding:
+        entry = self.first.entry
+        job = replace(entry.job, prompt="x" * ceil(self.prompt_bytes / self.count))
+        return Outstanding(job=job, missing=self.first.missing, warnings=entry.warnings, count=self.count)
+
+
 class Planner:
     """Takes the manifest's jobs one after the other, so that a large batch needs no list."""
 
@@ -83,9 +101,8 @@ class Planner:
         self._max_cost = max_cost
         self._spent = 0.0
         self._learned: Mapping[str, float] = {}
+        self._alike: dict[tuple[object, ...], _Alike] = {}
         self._shares: dict[tuple[str, str], Share] = {}
-        self._changes = Counter[Change]()
-        self._returning = 0
         self._requests = Counter[str]()
         self._images = Counter[str]()
         self._judged: set[tuple[str, str]] = set()
@@ -109,27 +126,32 @@ class Planner:
         self._unpriced += lines
 
     def add(self, standing: Standing) -> None:
-        """Count one job of the manifest."""
-        self._changes[standing.change] += 1
-        self._returning += standing.returning
-        if standing.missing:
-            first, *others = standing.entry.job.provider
-            self._providers[first] = None
-            self._others.update(dict.fromkeys(others))
-            self._send(standing.entry.job, standing.missing)
-            self._warnings.update(set(standing.entry.warnings))
+        """Take one job of the manifest."""
+        if not standing.missing:
+            return
+        job = standing.entry.job
+        kind = (*_priced_by(job), len(job.references), job.mask is None, job.after is None)
+        alike = self._alike.setdefault((*kind, standing.missing, standing.entry.warnings), _Alike(standing))
+        alike.count += 1
+        alike.prompt_bytes += len(job.prompt.encode())
 
-    def finish(self, listed: int, key_variables: Collection[str]) -> Plan:
-        """The plan. The manifest had `listed` jobs when it was last run; `key_variables` are set now."""
-        known = self._changes[Change.CHANGED] + self._changes[Change.UNCHANGED]
+    def send(self, outstanding: Outstanding) -> None:
+        """Take jobs that have the same to ask for."""
+        job, count = outstanding.job, outstanding.count
+        first, *others = job.provider
+        self._providers[first] = None
+        self._others.update(dict.fromkeys(others))
+        self._send(job, outstanding.missing, count)
+        self._warnings.update(dict.fromkeys(outstanding.warnings, count))
+
+    def finish(self, jobs: Difference, key_variables: Collection[str]) -> Plan:
+        """The plan. `jobs` is what the manifest changes; `key_variables` are set now."""
+        for alike in self._alike.values():
+            self.send(alike.outstanding())
+        self._alike.clear()
         shares = tuple(self._shares.values())
         return Plan(
-            jobs=Difference(
-                new=self._changes[Change.NEW],
-                changed=self._changes[Change.CHANGED],
-                unchanged=self._changes[Change.UNCHANGED],
-                removed=listed - (known - self._returning),
-            ),
+            jobs=jobs,
             requests=self._requests.total(),
             images=self._images.total(),
             cost=currency(sum(share.cost for share in shares)),
@@ -153,24 +175,25 @@ class Planner:
             unpriced=tuple(dict.fromkeys(self._unpriced)) if self._max_cost is not None else (),
         )
 
-    def _send(self, job: Job, missing: int) -> None:
+    def _send(self, job: Job, missing: int, count: int) -> None:
         name = job.provider[0]
         profile = self._profiles[name]
         rule = profile.rule(job.model)
-        requests = ceil(missing / asked(rule, missing))
+        requests = ceil(missing / asked(rule, missing)) * count
+        images = missing * count
         self._requests[name] += requests
-        self._images[name] += missing
+        self._images[name] += images
         share = self._shares.setdefault((name, job.model), Share(name, job.model))
-        share.jobs += 1
+        share.jobs += count
         share.requests += requests
-        share.images += missing
+        share.images += images
         offer = quote(profile, job)
         if offer is None:
             share.priced = False
         else:
-            share.low += offer.low * missing
-            share.cost += offer.high * missing
-            share.high += offer.high * max(missing, requests * (rule.brings if rule else 1)) + offer.sent * requests
+            share.low += offer.low * images
+            share.cost += offer.high * images
+            share.high += offer.high * max(images, requests * (rule.brings if rule else 1)) + offer.sent * requests
         for place in ((one, job.model) for one in job.provider):
             if place not in self._judged:
                 self._judged.add(place)

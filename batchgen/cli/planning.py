@@ -12,9 +12,10 @@ import click
 
 from batchgen.budget import no_late_price
 from batchgen.errors import UsageError
+from batchgen.intake import unchanged
 from batchgen.ledger.connection import LEDGER
 from batchgen.ledger.reader import Reader
-from batchgen.ledger.records import Change, Standing
+from batchgen.ledger.records import Change, Difference, Outstanding, Standing, Unpriced
 from batchgen.manifest.load import Manifest
 from batchgen.plan import Plan, Planner, Share
 from batchgen.progress import duration
@@ -53,34 +54,61 @@ class Limits:
 
 
 async def make_plan(manifest: Manifest, workspace: Path, limits: Limits) -> Plan:
-    """Read the whole manifest and the ledger, if there is one.
+    """The plan of a manifest over its workspace, if there is one; the jobs are read only when they must be.
 
-    Raises `ManifestError`, `WorkspaceError`, and `UsageError` for a budget that can't be kept because
-    something has no price.
+    Raises `ManifestError`, `WorkspaceError`, and what `Draft.finish` raises.
     """
-    settings = manifest.settings
-    max_cost = settings.max_cost if limits.max_cost is None else limits.max_cost
-    planner = Planner(manifest.profiles, limits.concurrency or settings.concurrency, max_cost)
-    listed = 0
-    if (workspace / LEDGER).exists():
-        async with Reader.open(workspace) as reader:
-            listed = await _earlier(reader, planner, manifest, workspace)
-            async for standing in reader.standings(manifest.entries()):
-                planner.add(standing)
-            if max_cost is not None:
-                lines = [no_late_price(manifest.profiles, late) async for late in reader.unpriced()]
-                planner.unpriced(filter(None, lines))
-    else:
+    draft = await Draft.of(manifest, workspace, limits)
+    if not (workspace / LEDGER).exists():
+        jobs = 0
         for entry in manifest.entries():
-            planner.add(Standing(entry=entry, change=Change.NEW, state=None, missing=entry.job.n))
-    plan = planner.finish(listed, set_keys(manifest.profiles.values()))
-    if plan.unpriced:
-        raise UsageError("\n".join(plan.unpriced))
-    return plan
+            draft.planner.add(Standing(entry=entry, change=Change.NEW, state=None, missing=entry.job.n))
+            jobs += 1
+        return draft.finish(Difference(new=jobs))
+    async with Reader.open(workspace) as reader:
+        if await unchanged(reader, manifest) is None:
+            return draft.finish(await reader.compare(manifest.entries(), draft.planner.add))
+        return draft.finish(await reader.review(draft.take))
 
 
-async def _earlier(reader: Reader, planner: Planner, manifest: Manifest, workspace: Path) -> int:
-    """Tell the planner what earlier runs left; returns how many jobs the manifest listed then."""
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A plan that only lacks the jobs: what earlier runs left is in it. `late`: what they sent without a price."""
+
+    manifest: Manifest
+    planner: Planner
+    late: tuple[Unpriced, ...] = ()
+
+    @classmethod
+    async def of(cls, manifest: Manifest, workspace: Path, limits: Limits) -> Draft:
+        """Begin a plan. Raises `WorkspaceError`."""
+        settings = manifest.settings
+        max_cost = settings.max_cost if limits.max_cost is None else limits.max_cost
+        planner = Planner(manifest.profiles, limits.concurrency or settings.concurrency, max_cost)
+        if not (workspace / LEDGER).exists():
+            return cls(manifest, planner)
+        async with Reader.open(workspace) as reader:
+            await _earlier(reader, planner, manifest, workspace)
+            late = () if max_cost is None else tuple([one async for one in reader.unpriced()])
+        return cls(manifest, planner, late)
+
+    def take(self, _: Difference, outstanding: Iterable[Outstanding]) -> None:
+        """Take all that there is to send."""
+        for one in outstanding:
+            self.planner.send(one)
+
+    def finish(self, jobs: Difference) -> Plan:
+        """The plan. Raises `UsageError` for a budget that can't be kept because something has no price."""
+        lines = [no_late_price(self.manifest.profiles, late) for late in self.late]
+        self.planner.unpriced(filter(None, lines))
+        plan = self.planner.finish(jobs, set_keys(self.manifest.profiles.values()))
+        if plan.unpriced:
+            raise UsageError("\n".join(plan.unpriced))
+        return plan
+
+
+async def _earlier(reader: Reader, planner: Planner, manifest: Manifest, workspace: Path) -> None:
+    """Tell the planner what earlier runs left."""
     status = await reader.status(time.time())
     learned = {name: await reader.typical_seconds(name) for name in status.providers}
     seconds = {name: value for name, value in learned.items() if value is not None}
@@ -93,7 +121,6 @@ async def _earlier(reader: Reader, planner: Planner, manifest: Manifest, workspa
         )
     if links := link_warning(status, Commands(str(workspace))):
         planner.warn(links)
-    return sum(status.jobs.values())
 
 
 def plan_text(plan: Plan, *, table: bool = False) -> str:

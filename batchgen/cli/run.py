@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from datetime import time as TimeOfDay
 from pathlib import Path
@@ -15,18 +16,21 @@ import click
 
 from batchgen.batch import RunOptions, rehearsal_of, run_batch
 from batchgen.cli.durations import clock
-from batchgen.cli.planning import Limits, make_plan, max_cost_option, plan_text, set_keys
+from batchgen.cli.planning import Draft, Limits, max_cost_option, plan_text, set_keys
 from batchgen.cli.rehearsing import ending, opening, real_plan
 from batchgen.cli.watching import interruptible, notify_option, run_logged, summarise, tell, watcher
 from batchgen.cli.workspaces import workspace_of, workspace_option
 from batchgen.errors import BatchgenError, UsageError
 from batchgen.ledger.connection import LEDGER
+from batchgen.ledger.records import Difference, Outstanding
 from batchgen.ledger.store import Ledger
-from batchgen.manifest.load import Manifest, open_manifest
+from batchgen.ledger.sync import Review
+from batchgen.manifest.load import open_manifest
 from batchgen.model import OnUnknown
 from batchgen.night import hours
 from batchgen.notice import Messenger, broken, ended
-from batchgen.plan import Plan, missing_keys
+from batchgen.plan import missing_keys
+from batchgen.providers.builtin import BUILTIN
 from batchgen.providers.twins import Night
 from batchgen.sinks import Report, Sink
 from batchgen.summary import Commands
@@ -130,14 +134,8 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
         real = asyncio.run(real_plan(opened, limits))
         opened = open_manifest(manifest, provider=options["provider"], model=options["model"], night=night)
         workspace = rehearsal_of(workspace)
-    plan = asyncio.run(_plan(opened, workspace, limits))
-    keys = set_keys(opened.profiles.values())
-    if missing := missing_keys(opened.profiles, plan.providers, keys):
-        raise UsageError("\n".join(missing))
-    if not options["quiet"]:
-        head = f"{opened.name} -> {workspace}\n" + (f"{opening(night, plan, workspace)}\n" if night else "")
-        click.echo(head + plan_text(plan), err=True)
-
+    # A row may name any built-in provider, and no other that is not in the manifest.
+    keys = set_keys((*BUILTIN.values(), *opened.profiles.values()))
     watch = watcher(options["quiet"], downloads=not options["no_download"])
     chosen = _run_options(options, workspace, keys, watch)
     commands = Commands(str(workspace), _again(manifest, options))
@@ -145,7 +143,9 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     async def work() -> Report:
         try:
             with interruptible(chosen.stop, watch):
-                report = await run_batch(opened, chosen)
+                await _bring_up_to_date(workspace)
+                review = _review(await Draft.of(opened, workspace, limits), workspace, night, keys, options["quiet"])
+                report = await run_batch(opened, replace(chosen, review=review))
         except BatchgenError as error:
             await tell(messenger, broken(opened.name, error, commands))
             raise
@@ -158,12 +158,26 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     ctx.exit(run_logged(workspace, tuple(keys.values()), work).exit_code)
 
 
-async def _plan(opened: Manifest, workspace: Path, limits: Limits) -> Plan:
+async def _bring_up_to_date(workspace: Path) -> None:
+    """Whoever only reads can't bring an older ledger up to date, and a plan only reads."""
     if (workspace / LEDGER).exists():
-        # Whoever only reads can't bring an older ledger up to date, and the plan only reads.
         async with Ledger.open(workspace, now=time.time):
             pass
-    return await make_plan(opened, workspace, limits)
+
+
+def _review(draft: Draft, workspace: Path, night: Night | None, keys: Collection[str], quiet: bool) -> Review:
+    """What makes a plan of what the manifest brings, shows it, and refuses what can't be sent."""
+
+    def review(jobs: Difference, outstanding: Iterator[Outstanding]) -> None:
+        draft.take(jobs, outstanding)
+        plan = draft.finish(jobs)
+        if missing := missing_keys(draft.manifest.profiles, plan.providers, keys):
+            raise UsageError("\n".join(missing))
+        if not quiet:
+            head = f"{draft.manifest.name} -> {workspace}\n"
+            click.echo(head + (f"{opening(night, plan, workspace)}\n" if night else "") + plan_text(plan), err=True)
+
+    return review
 
 
 def _night(options: _Options) -> Night | None:

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batchgen.codecs.redact import redact
-from batchgen.errors import WorkspaceError
 
 RUN_LOG = "run.log"
 
@@ -33,18 +32,21 @@ class _Redacting(logging.Formatter):
 class _Log(logging.FileHandler):
     """A log whose own trouble is silent: a full disk is told by the run, once, and not by every line."""
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append the line; the first one opens the file."""
+        try:
+            super().emit(record)
+        except OSError:
+            self.handleError(record)
+
     def handleError(self, record: logging.LogRecord) -> None:
         """Nothing: the line is lost."""
 
 
 @contextmanager
 def run_log(workspace: Path, secrets: Collection[str]) -> Iterator[logging.Logger]:
-    """Append what the logger `batchgen` is told to the workspace's log. Raises `WorkspaceError`."""
-    try:
-        workspace.mkdir(parents=True, exist_ok=True)
-        handler = _Log(workspace / RUN_LOG, encoding="utf-8")
-    except OSError as error:
-        raise WorkspaceError(f"the workspace {workspace} can't be written: {error.strerror}") from error
+    """Append what the logger `batchgen` is told to the workspace's log, which begins with its first line."""
+    handler = _Log(workspace / RUN_LOG, encoding="utf-8", delay=True)
     handler.setFormatter(_Redacting(secrets))
     logger = logging.getLogger("batchgen")
     level = logger.level

@@ -112,13 +112,16 @@ class Reader:
             for standing in await self.ask(partial(sync.standings, batch)):
                 yield standing
 
-    async def compare(self, entries: Iterable[Entry]) -> Difference:
-        """What `Ledger.sync` would answer, without doing it."""
+    async def compare(
+        self, entries: Iterable[Entry], watch: Callable[[Standing], None] = lambda _: None
+    ) -> Difference:
+        """What `Ledger.sync` would answer, without doing it. `watch` is shown every entry on the way."""
         changes: Counter[Change] = Counter()
         returning = 0
         async for standing in self.standings(entries):
             changes[standing.change] += 1
             returning += standing.returning
+            watch(standing)
         listed = await self.listed()
         known = changes[Change.CHANGED] + changes[Change.UNCHANGED]
         return sync.difference(changes, listed - (known - returning))
@@ -126,6 +129,12 @@ class Reader:
     async def listed(self) -> int:
         """How many jobs the manifest listed when it was last read."""
         return await self.ask(lambda db: int(db.execute(SQL["listed_total"]).fetchone()[0]))
+
+    async def review(self, review: sync.Review) -> Difference:
+        """Show `review` what there is to send when the manifest has not changed."""
+        found = Difference(unchanged=await self.listed())
+        await self.ask(lambda db: review(found, sync.outstanding(db)))
+        return found
 
     async def renewed(self, still: sync.Still) -> list[LookedAt] | None:
         """The pictures of the last reading of which `still` knows newer facts; None: one is not what it was."""

@@ -254,6 +254,19 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outstanding:
+    """Jobs that have the same images to ask for in the same way: `count` of them, and one that stands for all.
+
+    Its prompt is as long as theirs are on average; its id and `meta` are nobody's.
+    """
+
+    job: Job
+    missing: int
+    warnings: tuple[str, ...]
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """How an attempt ends without images, and what becomes of its job (not before a time, for `pending`)."""
 

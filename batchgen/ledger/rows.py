@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
+from math import ceil
 from operator import attrgetter
 from typing import TypeAlias, cast
 
@@ -20,6 +22,7 @@ from batchgen.ledger.records import (
     OpenAttempt,
     Origin,
     OutputRecord,
+    Outstanding,
     SavedReply,
     Unpriced,
 )
@@ -120,6 +123,17 @@ def route_of(providers: Iterable[str]) -> str:
 def providers_of(route: str) -> tuple[str, ...]:
     """The providers of a route, first one first."""
     return tuple(route.split(_NEXT))
+
+
+def outstanding(row: sqlite3.Row) -> Outstanding:
+    """A row of `outstanding`."""
+    prompt = "x" * ceil(row["prompt_bytes"] / row["jobs"])
+    return Outstanding(
+        job=replace(job_of(row), prompt=prompt),
+        missing=row["missing"],
+        warnings=texts(row["warnings"]),
+        count=row["jobs"],
+    )
 
 
 def error_params(error: JobError | ErrorRecord | None) -> Params:

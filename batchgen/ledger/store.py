@@ -16,6 +16,7 @@ from batchgen.errors import JobError, WorkspaceError
 from batchgen.events import Generated, RemoteImage, Saved
 from batchgen.ledger import chains, claims, lock, retrying, steps, sync
 from batchgen.ledger.connection import Connection, open_writer, translate
+from batchgen.ledger.fresh import IMAGES, undone_by_a_mistake
 from batchgen.ledger.migrate import migrate
 from batchgen.ledger.reader import Reader, require_ledger
 from batchgen.ledger.records import (
@@ -37,8 +38,6 @@ from batchgen.ledger.statements import SQL
 from batchgen.ledger.writer import Writer, open_queue
 from batchgen.model import Entry, JobState, LookedAt, Outcome, OutputState
 from batchgen.pacing import Pace
-
-IMAGES = "images"
 
 
 class Ledger:
@@ -62,23 +61,32 @@ class Ledger:
         """
         if not create:
             require_ledger(workspace)
-        try:
-            (workspace / IMAGES).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WorkspaceError(f"workspace {workspace} can't be made: {error.strerror}") from error
-        with lock.hold(workspace):
-            async with open_writer(workspace) as db:
+        with undone_by_a_mistake(workspace):
+            try:
+                (workspace / IMAGES).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise WorkspaceError(f"workspace {workspace} can't be made: {error.strerror}") from error
+            async with _held(workspace) as db:
                 await _prepare(db, workspace)
                 async with Reader.open(workspace) as reader, open_queue(db, workspace) as writer:
                     yield cls(writer, reader, now)
 
-    async def sync(self, entries: Iterable[Entry], depends: sync.Depends = lambda: None) -> Difference:
+    async def sync(
+        self, entries: Iterable[Entry], depends: sync.Depends = lambda: None, review: sync.Review | None = None
+    ) -> Difference:
         """Bring the jobs to what the manifest lists, all or nothing. `entries` is read in another thread.
 
-        What `depends` answers at the end is kept: the note `reading`, and pictures. Raises what `entries` raises,
-        `ManifestError` above all, and then nothing has changed.
+        What `depends` answers at the end is kept: the note `reading`, and pictures. Raises what `entries` and
+        `review` raise, `ManifestError` above all, and then nothing has changed.
         """
-        return await self._write(lambda db: sync.synchronise(db, entries, self._now(), depends))
+
+        def work(db: sqlite3.Connection) -> Difference:
+            found = sync.synchronise(db, entries, self._now(), depends)
+            if review is not None:
+                review(found, sync.outstanding(db))
+            return found
+
+        return await self._write(work)
 
     async def note_pictures(self, pictures: Sequence[LookedAt]) -> None:
         """Keep newer facts about pictures that are what they were, so that they are not found out again."""
@@ -327,6 +335,13 @@ class Ledger:
 
     async def _put(self, name: str, params: Params) -> None:
         await self._write(lambda db: db.execute(SQL[name], params).rowcount)
+
+
+@asynccontextmanager
+async def _held(workspace: Path) -> AsyncIterator[Connection]:
+    with lock.hold(workspace):
+        async with open_writer(workspace) as db:
+            yield db
 
 
 async def _prepare(db: Connection, workspace: Path) -> None:

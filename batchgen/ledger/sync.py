@@ -14,7 +14,8 @@ from itertools import islice
 from typing import TypeAlias
 
 from batchgen.errors import ManifestError
-from batchgen.ledger.records import Change, Difference, Standing
+from batchgen.ledger import rows
+from batchgen.ledger.records import Change, Difference, Outstanding, Standing
 from batchgen.ledger.rows import Params, Value, dump, entry_values
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.states import state_by_outputs
@@ -26,6 +27,9 @@ BATCH = 1_000
 
 Depends: TypeAlias = Callable[[], Reading | None]
 """Asked when all entries were read: what they depend on, or None when that can't be told."""
+
+Review: TypeAlias = Callable[[Difference, Iterator[Outstanding]], None]
+"""Told what the manifest changed and what there is to send, before it counts; may raise."""
 
 Still: TypeAlias = Callable[[LookedAt], LookedAt | None]
 """The picture as it is now, if it is what it was; the same value when nothing is new about it."""
@@ -46,7 +50,10 @@ class _Round:
 def synchronise(
     db: sqlite3.Connection, entries: Iterable[Entry], now: float, depends: Depends = lambda: None
 ) -> Difference:
-    """Bring `jobs` to what the manifest lists. Call inside a transaction; raises what `entries` raises."""
+    """Bring `jobs` to what the manifest lists. Call inside a transaction; raises what `entries` raises.
+
+    What `depends` answers at the end is noted, so that the next reading can be compared with this one.
+    """
     for name in ("forget_reading", "forget_pictures", "open_seen", "forget_seen", "open_staged"):
         db.execute(SQL[name])
     changes: Counter[Change] = Counter()
@@ -69,6 +76,11 @@ def synchronise(
         db.execute(SQL["note_reading"], {"text": reading.text})
         note_pictures(db, reading.pictures)
     return difference(changes, removed)
+
+
+def outstanding(db: sqlite3.Connection) -> Iterator[Outstanding]:
+    """All that there is to send, by what is alike."""
+    return map(rows.outstanding, db.execute(SQL["outstanding"]))
 
 
 def note_pictures(db: sqlite3.Connection, pictures: Iterable[LookedAt]) -> None:

@@ -48,7 +48,7 @@ MOST_KINDS: Final = 1000
 _LONG: Final = 1000
 _COLUMNS: Final = (1 << 14) - 1
 _KindKey: TypeAlias = tuple[object, ...]
-# Every key of a job but `id`, `prompt` and `meta`, and but `params`, which is seldom the same twice.
+# Every key of a job but `id`, `prompt` and `meta`, and but the mappings `params` and `models`.
 _kind_values = attrgetter(
     "provider", "model", "n", "ratio", "size", "quality", "output_format", "output_compression", "background",
     "references", "mask", "after", "after_image",
@@ -85,7 +85,7 @@ class _Kind:
 
 def _kind_key(job: Job) -> _KindKey | None:
     """What tells kinds apart; None for a job that is a kind of its own."""
-    if job.params or any(len(reference) > _LONG for reference in job.references) or len(job.mask or "") > _LONG:
+    if job.params or job.models or any(len(reference) > _LONG for reference in job.references) or len(job.mask or "") > _LONG:
         return None
     values: _KindKey = _kind_values(job)
     return values

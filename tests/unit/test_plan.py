@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchgen.ledger.records import Change, Standing
+from batchgen.ledger.records import Change, Difference, Outstanding, Standing
 from batchgen.model import Entry, Job, JobState
 from batchgen.plan import Plan, Planner, missing_keys
 from batchgen.providers.prices import Price
@@ -38,17 +38,21 @@ def standing(
 
 
 def plan_of(
-    *standings: Standing, concurrency: int | None = None, listed: int = 0, keys: tuple[str, ...] = ("A_KEY",)
+    *standings: Standing, concurrency: int | None = None, keys: tuple[str, ...] = ("A_KEY",)
 ) -> Plan:
     planner = Planner(PROFILES, concurrency)
     for one in standings:
         planner.add(one)
-    return planner.finish(listed, keys)
+    return planner.finish(Difference(), keys)
 
 
-def test_jobs_are_counted_by_what_the_manifest_says_about_them() -> None:
-    jobs = plan_of(standing(1), standing(1, Change.CHANGED), standing(0, Change.UNCHANGED), listed=4).jobs
-    assert (jobs.new, jobs.changed, jobs.unchanged, jobs.removed) == (1, 1, 1, 2)
+def test_jobs_that_are_alike_cost_what_they_would_one_by_one() -> None:
+    entry = standing(2, model="four", warnings=("odd",)).entry
+    planner = Planner(PROFILES)
+    planner.send(Outstanding(job=entry.job, missing=2, warnings=("odd",), count=3))
+    one_by_one = plan_of(*[standing(2, model="four", warnings=("odd",)) for _ in range(3)])
+    assert planner.finish(Difference(), ("A_KEY",)) == one_by_one
+    assert (one_by_one.requests, one_by_one.images) == (3, 6)
 
 
 def test_missing_images_become_requests_of_the_size_that_the_model_takes() -> None:

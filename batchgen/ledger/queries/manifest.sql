@@ -72,6 +72,19 @@ WHERE key = :key AND fingerprint = :fingerprint;
 -- name: unlist_unseen
 UPDATE jobs SET listed = 0 WHERE listed = 1 AND key <= :before AND key NOT IN (SELECT key FROM temp.seen);
 
+-- name: outstanding
+SELECT '' AS id, '' AS prompt, providers, model, ratio, parent, wanted, warnings, request, missing,
+    count(*) AS jobs, sum(prompt_bytes) AS prompt_bytes
+FROM (SELECT providers, model, ratio, CASE WHEN parent IS NOT NULL THEN '' END AS parent, wanted, warnings,
+          position,
+          CASE WHEN request LIKE '%"meta":%' THEN json_remove(request, '$.meta') ELSE request END AS request,
+          length(CAST(prompt AS BLOB)) AS prompt_bytes,
+          CASE WHEN wanted = 1 THEN 1
+               ELSE wanted - (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0)
+          END AS missing
+      FROM jobs WHERE state = 'pending' AND listed = 1)
+GROUP BY providers, model, ratio, parent, wanted, warnings, request, missing ORDER BY min(position);
+
 -- name: listed_total
 SELECT sum(n) FROM tally WHERE subject = 'job';
 
