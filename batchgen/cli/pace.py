@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import click
 
-SAY_EVERY = 5.0
-"""Seconds between two lines, at the least."""
+from batchgen.progress import PLAIN_INTERVAL
 
 
 def now_and_then(total: int, noun: str) -> Callable[[int], None]:
@@ -17,7 +16,7 @@ def now_and_then(total: int, noun: str) -> Callable[[int], None]:
 
     def told(number: int) -> None:
         nonlocal said
-        if (now := time.monotonic()) - said >= SAY_EVERY:
+        if (now := time.monotonic()) - said >= PLAIN_INTERVAL:
             said = now
             click.echo(f"{number} of {total} {noun}", err=True)
 

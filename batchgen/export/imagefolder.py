@@ -32,6 +32,8 @@ class ImageFolder:
         self._layout = layout
         self._open: dict[str, TextIOWrapper] = {}
         self._rows: dict[str, int] = {}
+        self._copies: dict[Path, int] = {}
+        """Of names that several pictures want: the last number that was given."""
 
     def add(self, picture: Picture) -> None:
         """Write one row with its picture."""
@@ -41,7 +43,7 @@ class ImageFolder:
             folder.mkdir(exist_ok=True)
             self._open[split] = (folder / METADATA).open("w", encoding="utf-8", newline="\n")
         row = facts(picture.row)
-        row["file_name"] = _free(folder, safe_for_loaders(str(row["file_name"]), str(row["format"])))
+        row["file_name"] = self._free(folder, safe_for_loaders(str(row["file_name"]), str(row["format"])))
         target = folder / str(row["file_name"])
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(picture.data)
@@ -58,6 +60,15 @@ class ImageFolder:
             for split, rows in self._rows.items()
         ]
 
+    def _free(self, folder: Path, path: str) -> str:
+        """The path, or the next of `name~2`, `name~3`, … that no picture has yet."""
+        stem, _, ending = path.rpartition(".")
+        free = path
+        while os.path.lexists(folder / free):
+            number = self._copies[folder / path] = self._copies.get(folder / path, 1) + 1
+            free = f"{stem}~{number}.{ending}"
+        return free
+
     def _folder(self, split: str) -> Path:
         return self._layout.folder / split if self._layout.divided else self._layout.folder
 
@@ -68,12 +79,3 @@ def safe_for_loaders(path: str, format: str) -> str:
     parts = [_SPLIT_WORD.sub(r"\1~", name) for name in f"{stem}.{extension(format)}".split("/")]
     return "/".join(f"~{name}" if name.startswith("__") else name for name in parts)
 
-
-def _free(folder: Path, path: str) -> str:
-    """The path, or the next of `name~2`, `name~3`, … that no picture has yet."""
-    stem, _, ending = path.rpartition(".")
-    number, free = 1, path
-    while os.path.lexists(folder / free):
-        number += 1
-        free = f"{stem}~{number}.{ending}"
-    return free

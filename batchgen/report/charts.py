@@ -77,20 +77,25 @@ def _errors(time: Axis, line: Timeline) -> str:
     top = max(sums)
     drawing, below = "", [0] * len(sums)
     for rank, kind in enumerate(ranked):
-        drawing += _bars(time, counts[kind], below, top, f"error-{min(rank, _KINDS)}")
+        drawing += _bars(time, counts[kind], below, top, _colour(kind, rank))
         below = [low + more for low, more in zip(below, counts[kind], strict=True)]
     tips = [
         ", ".join(f"{count} {kind}" for kind, count in zip(ranked, column, strict=True) if count)
         for column in zip(*counts.values(), strict=True)
     ]
     total = sum(sums)
-    keys = [(f"error-{rank}", kind, len(line.errors[kind])) for rank, kind in enumerate(ranked[:_KINDS])]
+    keys = [(_colour(kind, rank), kind, len(line.errors[kind])) for rank, kind in enumerate(ranked[:_KINDS])]
     if rest := sum(len(line.errors[kind]) for kind in ranked[_KINDS:]):
         keys.append((f"error-{_KINDS}", "others", rest))
     legend = "".join(f'<li><i class="key {colour}"></i>{text(kind)} {count:,}</li>' for colour, kind, count in keys)
     words = "1 attempt" if total == 1 else f"{total:,} attempts"
     drawn = _card("Failed attempts", words, drawing + _tips(time, tips), time, number(top))
     return drawn.replace("</figure>", f'<ul class="legend">{legend}</ul></figure>')
+
+
+def _colour(kind: str, rank: int) -> str:
+    """A refusal has the colour of its state everywhere on the page."""
+    return "refused" if kind == "refused" else f"error-{min(rank, _KINDS)}"
 
 
 def _card(title: str, words: str, drawing: str, time: Axis, top: str) -> str:
