@@ -10,12 +10,12 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 from batchgen.errors import WorkspaceError
-from batchgen.ledger.connection import LEDGER
+from batchgen.ledger.connection import LEDGER, Connection, open_writer
 from batchgen.ledger.statements import SQL
 
 
@@ -33,6 +33,14 @@ def hold(workspace: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+@asynccontextmanager
+async def held_writer(workspace: Path) -> AsyncIterator[Connection]:
+    """The connection that writes, in a workspace that is held as long as it is open."""
+    with hold(workspace):
+        async with open_writer(workspace) as db:
+            yield db
 
 
 def _holder(workspace: Path) -> str:

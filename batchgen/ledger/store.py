@@ -14,9 +14,10 @@ from pathlib import Path
 
 from batchgen.errors import JobError, WorkspaceError
 from batchgen.events import Generated, RemoteImage, Saved
-from batchgen.ledger import chains, claims, lock, retrying, steps, sync
-from batchgen.ledger.connection import Connection, open_writer, translate
+from batchgen.ledger import chains, claims, retrying, steps, sync
+from batchgen.ledger.connection import Connection, translate
 from batchgen.ledger.fresh import IMAGES, undone_by_a_mistake
+from batchgen.ledger.lock import held_writer
 from batchgen.ledger.migrate import migrate
 from batchgen.ledger.reader import Reader, require_ledger
 from batchgen.ledger.records import (
@@ -66,7 +67,7 @@ class Ledger:
                 (workspace / IMAGES).mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise WorkspaceError(f"workspace {workspace} can't be made: {error.strerror}") from error
-            async with _held(workspace) as db:
+            async with held_writer(workspace) as db:
                 await _prepare(db, workspace)
                 async with Reader.open(workspace) as reader, open_queue(db, workspace) as writer:
                     yield cls(writer, reader, now)
@@ -335,13 +336,6 @@ class Ledger:
 
     async def _put(self, name: str, params: Params) -> None:
         await self._write(lambda db: db.execute(SQL[name], params).rowcount)
-
-
-@asynccontextmanager
-async def _held(workspace: Path) -> AsyncIterator[Connection]:
-    with lock.hold(workspace):
-        async with open_writer(workspace) as db:
-            yield db
 
 
 async def _prepare(db: Connection, workspace: Path) -> None:

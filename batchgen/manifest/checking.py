@@ -85,7 +85,8 @@ class _Kind:
 
 def _kind_key(job: Job) -> _KindKey | None:
     """What tells kinds apart; None for a job that is a kind of its own."""
-    if job.params or job.models or any(len(reference) > _LONG for reference in job.references) or len(job.mask or "") > _LONG:
+    long = any(len(picture) > _LONG for picture in (*job.references, job.mask or ""))
+    if job.params or job.models or long:
         return None
     values: _KindKey = _kind_values(job)
     return values
