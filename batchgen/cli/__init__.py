@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "What is done so far as a dataset: imagefolder, parquet, webdataset, csv, jsonl.",
     "report": "One HTML page: summary, charts, what is not done and why, every picture.",
     "providers": "The provider profiles and what they take.",
+    "doctor": "Will a run with this provider work: key, address, clock, disk. Free.",
     "simulate": "A simulated provider on this machine, with faults on request.",
     "init": "Write a commented starter manifest.",
     "schema": "The JSON Schema of a manifest, for editors.",
