@@ -52,7 +52,8 @@ class WebDataset:
             info = tarfile.TarInfo(member)
             info.size, info.mode = len(data), 0o644
             shard.tar.addfile(info, io.BytesIO(data))
-        shard.tar.members.clear()  # it remembers every member, which nobody asks for and a million would be felt
+        # It remembers every member, which nobody asks for and a million would be felt.
+        shard.tar.members.clear()  # type: ignore[attr-defined]  # the standard library's own list, not in its stubs
         shard.rows += 1
         shard.size += size
 

@@ -265,7 +265,7 @@ async def test_a_provider_that_nobody_states_a_limit_of_begins_small_and_grows_a
     clock = Clock()
     ring = keyring(now=clock)
     for _ in range(3):
-        places = []
+        places: list[Pass] = []
         while len(places) < (ring.status(None, clock.time).limit or 0):
             clock.time += 1
             places.append(await taken(ring))
