@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from batchgen.manifest.expand import Content, asked, join_job, numbered, sent
 from batchgen.manifest.filenames import FileNames
 from batchgen.manifest.head import Written
-from batchgen.manifest.lineage import Lineage
+from batchgen.manifest.lineage import Lineage, Outline
 from batchgen.manifest.problems import Fatal, Origin, Place, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
 from batchgen.manifest.prompts import PromptMistake
@@ -117,9 +117,11 @@ class Checker:
 
         `lineage` is asked for when one of them edits the image of another.
         """
-        for job, kind, about in self._jobs(row):
+        for job, kind, variant in self._jobs(row):
+            about = variant.warnings
             if job.after is not None:
                 about += self._followed(row, job, lineage())
+                job = replace(job, after=lineage().parent(job.id))
             if kind.sent is None:
                 continue
             content = kind.sent.fingerprint(job.prompt) if job.after is None else lineage().fingerprint(job.id)
@@ -127,10 +129,10 @@ class Checker:
             warnings = (*about, *kind.warnings, *about_name)
             yield Entry(job=job, fingerprint=content, place=_line(row.start), warnings=warnings, apart=apart)
 
-    def outlines(self, row: Row) -> Iterator[tuple[Job, str]]:
-        """The jobs of a row, each with its own fingerprint without its parent's; empty when it has a mistake."""
-        for job, kind, _ in self._jobs(row):
-            yield job, kind.sent.fingerprint(job.prompt) if kind.sent else ""
+    def outlines(self, row: Row) -> Iterator[Outline]:
+        """The jobs of a row, those with a mistake too."""
+        for job, kind, variant in self._jobs(row):
+            yield Outline(job, kind.sent.fingerprint(job.prompt) if kind.sent else "", variant.parent)
 
     def _followed(self, row: Row, job: Job, lineage: Lineage) -> tuple[str, ...]:
         """Look at the job's parent; returns what to warn of."""
@@ -139,8 +141,8 @@ class Checker:
         warning = lineage.warning(job)
         return (warning,) if warning else ()
 
-    def _jobs(self, row: Row) -> Iterator[tuple[Job, _Kind, tuple[str, ...]]]:
-        """The jobs of a row, each with its id, what it shares with its kind, and warnings of its own."""
+    def _jobs(self, row: Row) -> Iterator[tuple[Job, _Kind, Variant]]:
+        """The jobs of a row, each with its id, what it shares with its kind, and what it came from."""
         parsed, doubtful = self._parse(row)
         base = join_job(parsed, self._defaults, self._written.head.provider)
         for number, variant in enumerate(self._variants(row, parsed, base)):
@@ -149,7 +151,7 @@ class Checker:
             if not job.prompt.strip() and "prompt" not in doubtful:
                 self._missing(row, "prompt", "")
             kind = self._kind(row, job, doubtful)
-            yield kind.filled_in(job, self._id(row, job, number, kind.asked)), kind, variant.warnings
+            yield kind.filled_in(job, self._id(row, job, number, kind.asked)), kind, variant
 
     def finish(self) -> None:
         """Tell what only the whole manifest shows: names in `output.path` that no job has."""

@@ -7,6 +7,7 @@ Ids are kept as hashes, so that a long manifest with chains costs some hundred b
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from batchgen.manifest.expand import descended
 from batchgen.manifest.words import did_you_mean, shortened
@@ -19,33 +20,53 @@ _NAMED = 8
 """So many jobs of a ring are named."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A job as its lineage sees it: its own fingerprint is empty where it has a mistake.
+
+    `parent` takes the place of `job.after` where that is no job: a matrix does not multiply every parent.
+    """
+
+    job: Job
+    own: str
+    parent: str | None = None
+
+
 class Lineage:
     """Every job of a manifest by its id, with its own fingerprint and its parent's id."""
 
-    def __init__(self, jobs: Iterable[tuple[Job, str]]) -> None:
-        """`jobs`: all of them, in any order, each with its own fingerprint ("" for one with a mistake)."""
+    def __init__(self, outlines: Iterable[Outline]) -> None:
+        """`outlines`: all jobs, in any order."""
         self._own: dict[int, bytes] = {}
-        self._parents: dict[int, str] = {}
+        self._parents: dict[int, tuple[str, str | None]] = {}
         self._counts: dict[int, int] = {}
         self._whole: dict[int, str] = {}
         self._told: set[int] = set()
         self._names: list[str] = []
-        for job, content in jobs:
+        for outline in outlines:
+            job = outline.job
             key = hash(job.id)
-            self._own[key] = bytes.fromhex(content)
+            self._own[key] = bytes.fromhex(outline.own)
             if job.after is not None:
-                self._parents[key] = job.after
+                self._parents[key] = (job.after, outline.parent)
             if job.n > 1:
                 self._counts[key] = job.n
             if len(self._names) < _SUGGESTED:
                 self._names.append(job.id)
 
+    def parent(self, job_id: str) -> str | None:
+        """The id of the job whose image this one edits."""
+        after, otherwise = self._parents.get(hash(job_id), (None, None))
+        known = otherwise is None or hash(after) in self._own or hash(otherwise) not in self._own
+        return after if known else otherwise
+
     def problem(self, job: Job) -> str | None:
         """Why the job can't follow on its parent, or None. A ring is told once, by the first job asked about."""
-        parent = job.after or ""
+        parent = self.parent(job.id) or ""
         if hash(parent) not in self._own:
             return f"after '{shortened(parent)}' is no job of this manifest{did_you_mean(parent, self._names)}"
         ring = self._ring(job.id)
+        self.fingerprint(job.id)  # so that nobody goes along this line again
         if not ring or not self._told.isdisjoint(map(hash, ring)):
             return None
         self._told.update(map(hash, ring))
@@ -54,21 +75,22 @@ class Lineage:
 
     def warning(self, job: Job) -> str | None:
         """What is odd about the image that the job asks its parent for."""
-        asked = self._counts.get(hash(job.after or ""), 1)
+        parent = self.parent(job.id) or ""
+        asked = self._counts.get(hash(parent), 1)
         if job.after_image < asked:
             return None
         return (
-            f"after: image {job.after_image} of '{shortened(job.after)}' may not be there: "
+            f"after: image {job.after_image} of '{shortened(parent)}' may not be there: "
             f"it asks for {asked}, and they count from 0"
         )
 
     def fingerprint(self, job_id: str) -> str:
         """The job's fingerprint with those of all that it descends from, as far as they are known."""
         line: dict[int, None] = {}
-        key = hash(job_id)
-        while key not in self._whole and key not in line and (parent := self._parents.get(key)) is not None:
+        name, key = job_id, hash(job_id)
+        while key not in self._whole and key not in line and (parent := self.parent(name)) is not None:
             line[key] = None
-            key = hash(parent)
+            name, key = parent, hash(parent)
         whole = self._whole.get(key) or self._own.get(key, b"").hex()
         for key in reversed(line):
             whole = self._whole[key] = descended(self._own[key].hex(), whole)
@@ -86,5 +108,5 @@ class Lineage:
                 names = list(line.values())
                 return names[names.index(line[key]) :]
             line[key] = name
-            name = self._parents.get(key)
+            name = self.parent(name)
         return []

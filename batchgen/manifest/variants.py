@@ -26,10 +26,14 @@ _ODD = re.compile(r"[\x00-\x1f\x7f\s]+")
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One job of a row, with everything filled in, and what there is to say about that."""
+    """One job of a row, with everything filled in, and what there is to say about that.
+
+    `parent`: `after` as written, for a parent that the manifest's matrix does not multiply.
+    """
 
     job: Job
     warnings: tuple[str, ...] = ()
+    parent: str | None = None
 
 
 def has_blanks(job: Job) -> bool:
@@ -51,10 +55,10 @@ class Variants:
         self._parsed = {text: parse(text) for text in prompts}
         others = [axis for axis in self._axes if "prompt" not in axis.names]
         self.count = size(others) * sum(self._parsed[text].count for text in prompts)
-        self._warnings = self._said_of_all()
         # What an id says by itself is not said again behind it; a parent is multiplied by the top matrix alone.
         self._behind_id = self._unnamed(job.id, (name for axis in self._axes for name in axis.names))
         self._behind_after = self._unnamed(job.after or "", (name for axis in top for name in axis.names))
+        self._warnings = self._said_of_all()
 
     def __iter__(self) -> Iterator[Variant]:
         for values in combinations(self._axes):
@@ -84,7 +88,9 @@ class Variants:
         used = set().union(*(prompt.names() for prompt in self._parsed.values()))
         for text in (*self._job.references, self._job.mask or ""):
             used |= parse(text, alternatives=False).names()
-        for axis in () if self._job.after else self._axes:  # two parents make two requests of one prompt
+        # Each value has a parent of its own, so that the requests differ.
+        used.update(self._behind_after if self._job.after else ())
+        for axis in self._axes:
             if len(axis.rows) > 1 and not _KEYS.intersection(axis.names) and not used.intersection(axis.names):
                 name = axis.names[0]
                 said.append(
@@ -115,10 +121,12 @@ class Variants:
         if now["id"]:
             words = [word(values[name]) for name in self._behind_id]
             now["id"] = suffixed(_one_line(fill(now["id"], "the id")), [*words, *map(word, picked.chosen)])
+        parent = None
         if now["after"]:
             words = [word(values[name]) for name in self._behind_after]
-            now["after"] = suffixed(_one_line(fill(now["after"], "'after'")), words)
-        return Variant(replace(job, **now), tuple(told))
+            parent = _one_line(fill(now["after"], "'after'"))
+            now["after"] = suffixed(parent, words)
+        return Variant(replace(job, **now), tuple(told), parent)
 
 
 def _changes(job: Job, values: Mapping[str, Json]) -> dict[str, Any]:
