@@ -163,6 +163,13 @@ def test_the_matrix_shown_makes_the_jobs_that_it_names(cli: Cli) -> None:
     assert len(ids) == 8
 
 
+def test_the_edits_shown_follow_each_other(cli: Cli) -> None:
+    cli.write("edits.yaml", YAML["# edits of edits"] + REHEARSED.replace("apiyi", "tu-zi"))
+    cli.run("run", "edits.yaml", code=0)
+    attempts = [job["attempts"][0] for job in cli.jobs("edits.yaml")]
+    assert all(one["finished_at"] <= two["started_at"] for one, two in zip(attempts, attempts[1:], strict=False))
+
+
 def test_the_provider_of_ones_own_is_one(cli: Cli) -> None:
     cli.write(
         "mine.yaml", f"provider: mine\n{YAML['providers:']}jobs: [{{prompt: a cat, model: gpt-4o-image}}]\n"

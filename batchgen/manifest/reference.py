@@ -63,7 +63,7 @@ JOB: Final[Mapping[str, Key]] = {
 
 PARENT: Final[Mapping[str, Key]] = {
     "id": Key("id", "required", "The job whose image this one edits."),
-    "image": Key("number", "0", "Which of its images; the first is 0."),
+    "image": Key("number", "0", "Which of its images; the first is 0. In a CSV the column `after.image`."),
 }
 
 MATRIX: Final[Mapping[str, Key]] = {
