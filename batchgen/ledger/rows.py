@@ -220,7 +220,7 @@ def due_output(row: sqlite3.Row) -> DueOutput:
 def origin_of(row: sqlite3.Row) -> Origin:
     """A row of `origin`."""
     return Origin(
-        job=job_of(row),
+        job=job_of(row).at(row["attempt_provider"]),
         path=row["path"],
         provider=row["attempt_provider"],
         gen_id=row["gen_id"],
