@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -167,7 +168,7 @@ def test_the_edits_shown_follow_each_other(cli: Cli) -> None:
     cli.write("edits.yaml", YAML["# edits of edits"] + REHEARSED.replace("apiyi", "tu-zi"))
     cli.run("run", "edits.yaml", code=0)
     attempts = [job["attempts"][0] for job in cli.jobs("edits.yaml")]
-    assert all(one["finished_at"] <= two["started_at"] for one, two in zip(attempts, attempts[1:], strict=False))
+    assert all(one["finished_at"] <= two["started_at"] for one, two in pairwise(attempts))
 
 
 def test_the_provider_of_ones_own_is_one(cli: Cli) -> None:
