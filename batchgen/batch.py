@@ -123,7 +123,7 @@ async def _run_jobs(ledger: Ledger, manifest: Manifest, options: RunOptions, beg
         reason = await _run(runner, context, options.workspace)
     status = await ledger.status()
     code = run_exit_code(status, download=options.download, stop=options.stop)
-    reason = _with_waiting(reason or _scope_reason(options, status), await ledger.waiting_children(), options)
+    reason = _with_waiting(reason or _scope_reason(options, status), await ledger.reader.waiting_children(), options)
     await ledger.end_run(run, options.now(), code, reason)
     if complaints := await ledger.check():
         raise WorkspaceError("the ledger contradicts itself: " + "; ".join(complaints))

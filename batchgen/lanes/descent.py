@@ -28,7 +28,7 @@ async def descended(context: Context, job: Job, provider: str) -> Descent | None
     """What is sent for a job at this provider; None when its parent is done without such an image."""
     if job.after is None:
         return Descent(job)
-    origin = await context.ledger.origin(job.after, job.after_image)
+    origin = await context.ledger.reader.origin(job.after, job.after_image)
     if origin is None:
         return None
     turns = await _conversation(context, origin, provider)
@@ -52,7 +52,7 @@ async def _conversation(context: Context, origin: Origin, provider: str) -> tupl
         asked = shape(earlier.job, profile.rule(earlier.job.model), Endpoint.CHAT).prompt
         turns.append(Turn(asked, said))
         parent, image = earlier.job.after, earlier.job.after_image
-        earlier = await context.ledger.origin(parent, image) if parent else None
+        earlier = await context.ledger.reader.origin(parent, image) if parent else None
     return tuple(reversed(turns))
 
 

@@ -10,8 +10,8 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 
 from batchgen.ledger.claims import next_job_due, next_output_due
-from batchgen.ledger.records import ErrorRecord, Origin
-from batchgen.ledger.rows import Params, error_params, origin_of
+from batchgen.ledger.records import ErrorRecord
+from batchgen.ledger.rows import Params, error_params
 from batchgen.ledger.statements import SQL
 from batchgen.model import END_STATES, JobState
 
@@ -111,9 +111,3 @@ def _afoot(
     yield put_off is not None and next_output_due(db, put_off) is not None
     for route in served:
         yield next_job_due(db, {"route": route, "id": id_glob}) is not None
-
-
-def origin(db: sqlite3.Connection, job_id: str, position: int) -> Origin | None:
-    """Where one saved image of a job came from; None when it has no saved image at that position."""
-    row = db.execute(SQL["origin"], {"id": job_id, "position": position}).fetchone()
-    return None if row is None else origin_of(row)

@@ -24,6 +24,7 @@ from batchgen.ledger.records import (
     Difference,
     Filter,
     JobRecord,
+    Origin,
     ProviderStatus,
     RunRecord,
     SavedFile,
@@ -32,7 +33,7 @@ from batchgen.ledger.records import (
     Status,
     Unpriced,
 )
-from batchgen.ledger.rows import Params, dump, filter_params, job_record, saved_reply, texts, unpriced
+from batchgen.ledger.rows import Params, dump, filter_params, job_record, origin_of, saved_reply, texts, unpriced
 from batchgen.ledger.statements import SQL
 from batchgen.model import Entry, JobState, LookedAt, OutputState
 
@@ -169,6 +170,16 @@ class Reader:
         """Every combination of providers and model among the jobs that are not at an end."""
         rows = await self.ask(partial(_rows, "models_to_send", {}))
         return [(texts(row["providers"]), row["model"]) for row in rows]
+
+    async def origin(self, job_id: str, position: int) -> Origin | None:
+        """What a child edits: one saved image of a job as it stands, and the attempt that brought it."""
+        params: Params = {"id": job_id, "position": position}
+        row = await self.ask(lambda db: db.execute(SQL["origin"], params).fetchone())
+        return None if row is None else origin_of(row)
+
+    async def waiting_children(self) -> int:
+        """How many pending jobs wait for a parent that is not done."""
+        return await self.ask(lambda db: int(db.execute(SQL["count_waiting_children"]).fetchone()[0]))
 
     async def reply(self, attempt_id: int) -> SavedReply | None:
         """The kept reply of one attempt, whatever its round."""

@@ -27,7 +27,6 @@ from batchgen.ledger.records import (
     ErrorRecord,
     Filter,
     OpenAttempt,
-    Origin,
     Paces,
     PendingJob,
     ProviderStatus,
@@ -158,14 +157,6 @@ class Ledger:
     async def settle_children(self) -> list[str]:
         """Bring every child to what its parent's state means for it; returns the ids of those cancelled."""
         return await self._write(chains.settle_children)
-
-    async def waiting_children(self) -> int:
-        """How many pending jobs wait for a parent that is not done."""
-        return await self._read(lambda db: int(db.execute(SQL["count_waiting_children"]).fetchone()[0]))
-
-    async def origin(self, job_id: str, position: int) -> Origin | None:
-        """One saved image of a job as it stands, and the attempt that brought it: what a child edits."""
-        return await self._read(lambda db: chains.origin(db, job_id, position))
 
     async def begin_attempt(
         self,

@@ -49,13 +49,13 @@ async def test_a_child_waits_for_its_parent_to_be_done_wherever_it_stands(tmp_pa
         assert (await one(ledger, "child")).waits_for == "parent"
         await generate(ledger, "parent")
         assert await claim(ledger) == []
-        assert await ledger.waiting_children() == 1
+        assert await ledger.reader.waiting_children() == 1
         (output,) = await due(ledger, "parent")
         await ledger.output_failed(
             output.output_id, BadImage("cut"), NOW, state=OutputState.REMOTE, not_before=None
         )
         assert await claim(ledger) == []
-        assert await ledger.origin("parent", 0) is None
+        assert await ledger.reader.origin("parent", 0) is None
 
 
 async def test_a_child_that_is_ready_is_found_before_all_that_begin_a_chain(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_a_child_that_is_ready_is_found_before_all_that_begin_a_chain(tmp_
         (turn,) = await ledger.next_turns(PROVIDER, 9, exclude=())
         assert (turn.job.id, (await one(ledger, "hat")).waits_for) == ("hat", None)
         assert await ledger.next_turns(PROVIDER, 9, exclude={turn.key}) == []
-        found = await ledger.origin("cat", 0)
+        found = await ledger.reader.origin("cat", 0)
         assert found is not None
         assert (found.path, found.provider, found.images) == ("images/cat-1-0.png", PROVIDER, 1)
 
