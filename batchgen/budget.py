@@ -13,7 +13,7 @@ from batchgen.ledger.records import OpenAttempt, Status, Unpriced
 from batchgen.ledger.store import Ledger
 from batchgen.limiter import Bell
 from batchgen.model import Settings
-from batchgen.providers.costs import charge, no_price, worst
+from batchgen.providers.costs import PriceList, no_price
 from batchgen.providers.prices import currency, exact, money_text
 from batchgen.providers.profile import Profile
 
@@ -97,15 +97,16 @@ async def prepare(ledger: Ledger, profiles: Mapping[str, Profile], settings: Set
     if settings.max_cost is None:
         return Budget(None)
     missing: dict[str, None] = {}
-    for providers, model in await ledger.reader.to_send():
-        missing.update(dict.fromkeys(filter(None, (no_price(profiles[name], model) for name in providers))))
+    for provider, model in await ledger.reader.to_send():
+        if line := no_price(profiles[provider], model):
+            missing[line] = None
     async for late in ledger.reader.unpriced():
         if line := no_late_price(profiles, late):
             missing[line] = None
         else:
-            profile = profiles[late.provider]
-            most = worst(profile, late.job, late.job.n)
-            cost = None if late.images is None else charge(profile, late.job, late.images, late.usage)
+            prices = PriceList(profiles[late.provider])
+            most = prices.worst(late.job, late.job.n)
+            cost = None if late.images is None else prices.charge(late.job, late.images, late.usage)
             await ledger.price(late, currency(cost), currency(most))
     if missing:
         raise UsageError("\n".join(missing))

@@ -67,7 +67,7 @@ async def _whole(context: Context, attempt: OpenAttempt, generated: Generated) -
     record = await context.ledger.reader.job(attempt.job.id)
     have = len(record.outputs) if record else 0
     profile = context.profiles.get(attempt.provider)
-    rule = profile.rule(attempt.job.model) if profile else None
+    rule = profile.rule(attempt.job.at(attempt.provider).model) if profile else None
     return len(generated.images) >= asked(rule, attempt.job.n - have)
 
 

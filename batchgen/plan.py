@@ -15,7 +15,7 @@ from operator import attrgetter
 from batchgen.ledger.records import Difference, Outstanding, Standing
 from batchgen.limiter import stated
 from batchgen.model import Job
-from batchgen.providers.costs import asked, no_price, quote
+from batchgen.providers.costs import PriceList, no_price
 from batchgen.providers.keys import missing_key, needs_key, partly_set, without_key
 from batchgen.providers.prices import currency, money_text
 from batchgen.providers.profile import SIMULATED, Profile
@@ -105,6 +105,7 @@ class Planner:
         self._shares: dict[tuple[str, str], Share] = {}
         self._requests = Counter[str]()
         self._images = Counter[str]()
+        self._prices: dict[str, PriceList] = {}
         self._judged: set[tuple[str, str]] = set()
         self._unpriced: list[str] = []
         self._warnings = Counter[str]()
@@ -130,7 +131,7 @@ class Planner:
         if not standing.missing:
             return
         job = standing.entry.job
-        kind = (*_priced_by(job), len(job.references), job.mask is None, job.after is None)
+        kind = (*_priced_by(job), len(job.references), job.mask is None, job.after is None, *job.models.items())
         alike = self._alike.setdefault((*kind, standing.missing, standing.entry.warnings), _Alike(standing))
         alike.count += 1
         alike.prompt_bytes += len(job.prompt.encode())
@@ -178,8 +179,10 @@ class Planner:
     def _send(self, job: Job, missing: int, count: int) -> None:
         name = job.provider[0]
         profile = self._profiles[name]
-        rule = profile.rule(job.model)
-        requests = ceil(missing / asked(rule, missing)) * count
+        if name not in self._prices:
+            self._prices[name] = PriceList(profile)
+        prices = self._prices[name]
+        requests = ceil(missing / prices.asked(job, missing)) * count
         images = missing * count
         self._requests[name] += requests
         self._images[name] += images
@@ -187,17 +190,17 @@ class Planner:
         share.jobs += count
         share.requests += requests
         share.images += images
-        offer = quote(profile, job)
+        offer = prices.quote(job)
         if offer is None:
             share.priced = False
         else:
             share.low += offer.low * images
             share.cost += offer.high * images
-            share.high += offer.high * max(images, requests * (rule.brings if rule else 1)) + offer.sent * requests
-        for place in ((one, job.model) for one in job.provider):
+            share.high += offer.high * max(images, requests * prices.brought(job, 1)) + offer.sent * requests
+        for place in ((one, job.at(one).model) for one in job.provider):
             if place not in self._judged:
                 self._judged.add(place)
-                self._unpriced += filter(None, [no_price(self._profiles[place[0]], job.model)])
+                self._unpriced += filter(None, [no_price(self._profiles[place[0]], place[1])])
 
     def _seconds(self, variables: Collection[str]) -> float:
         """Providers work side by side, so the slowest decides; all share the run's own concurrency."""

@@ -26,7 +26,7 @@ from batchgen.ledger.records import ErrorRecord, OpenAttempt, Paces, PendingJob
 from batchgen.ledger.rows import signature
 from batchgen.limiter import Pass
 from batchgen.model import Job, JobState, Recovery, Submission
-from batchgen.providers.costs import asked, charge, perhaps_billed, worst
+from batchgen.providers.costs import PriceList, perhaps_billed
 from batchgen.providers.prices import currency, exact
 from batchgen.retry import Action, History, decide
 
@@ -71,6 +71,7 @@ class SubmitLane:
         self._provider = provider
         self._context = context
         self._profile = context.profiles[provider]
+        self._prices = PriceList(self._profile)
         self._delivered = delivered
         self._routing = context.routing
         self._hand = Hand(provider, context)
@@ -138,8 +139,8 @@ class SubmitLane:
         """What is ready to leave, with its cost set aside and a place; None when it is not to go here after all."""
         budget, barred = self._context.budget, partial(self._barred, pending)
         job = pending.job.at(self._provider)
-        ask = asked(self._profile.rule(job.model), job.n - pending.have)
-        most = worst(self._profile, job, ask)
+        ask = self._prices.asked(job, job.n - pending.have)
+        most = self._prices.worst(job, ask)
         if not await budget.take(most, self.keys.bell, barred):
             return None
         place = await self.keys.enter(job.model, ask, barred, pending.unanswered_env)
@@ -278,7 +279,7 @@ class SubmitLane:
         context = self._context
         if attempt.place is not None:
             attempt.place.served(context.now(), timed=isinstance(work, Submission))
-        cost = charge(self._profile, attempt.job, len(event.images), event.usage, attempt.most)
+        cost = self._prices.charge(attempt.job, len(event.images), event.usage, attempt.most)
         state = await context.ledger.generated(attempt.id, event, at=context.now(), cost=currency(cost))
         attempt.cost, attempt.perhaps = cost, False
         context.images += len(event.images)

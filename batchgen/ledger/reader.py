@@ -33,7 +33,7 @@ from batchgen.ledger.records import (
     Status,
     Unpriced,
 )
-from batchgen.ledger.rows import Params, dump, filter_params, job_record, origin_of, saved_reply, texts, unpriced
+from batchgen.ledger.rows import Params, dump, filter_params, job_record, origin_of, saved_reply, unpriced
 from batchgen.ledger.statements import SQL
 from batchgen.model import Entry, JobState, LookedAt, OutputState
 
@@ -166,10 +166,10 @@ class Reader:
         row = await self.ask(lambda db: db.execute(SQL["typical_seconds"], params).fetchone())
         return None if row["n"] < _ENOUGH else float(row["seconds"])
 
-    async def to_send(self) -> list[tuple[tuple[str, ...], str]]:
-        """Every combination of providers and model among the jobs that are not at an end."""
+    async def to_send(self) -> list[tuple[str, str]]:
+        """Every provider with each model that a job which is not at an end may ask it for."""
         rows = await self.ask(partial(_rows, "models_to_send", {}))
-        return [(texts(row["providers"]), row["model"]) for row in rows]
+        return [(row["provider"], row["model"]) for row in rows]
 
     async def origin(self, job_id: str, position: int) -> Origin | None:
         """What a child edits: one saved image of a job as it stands, and the attempt that brought it."""

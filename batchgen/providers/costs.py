@@ -17,6 +17,9 @@ REFERENCE_TOKENS = 7_000
 """The most input tokens that one picture takes: OpenAI counts 65 and 129 a tile of its 512-pixel copy,
 and 6,240 more at high input fidelity (its guide to images and vision)."""
 
+OWN_TOKENS = 50
+"""Tokens that a provider may count beside those of the text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -38,20 +41,74 @@ def price_of(profile: Profile, model: str) -> Price | None:
     return next((price for name, price in profile.prices.items() if fnmatchcase(model, name)), None)
 
 
-def quote(profile: Profile, job: Job) -> Quote | None:
-    """What an image of this job costs at this provider; None when nobody can say beforehand."""
-    price = price_of(profile, job.model)
-    if price is None:
-        return None
-    span = price.span(job.quality, _size(profile, job) if price.variants else None)
-    if span is None:
-        return None
-    sent = 0
-    if price.tokens is not None:
-        # No text has more tokens than bytes. A child sends its parent's image too.
-        pictures = len(job.references) + (job.mask is not None) + (job.after is not None)
-        sent = price.tokens.of(len(job.prompt.encode()), pictures * REFERENCE_TOKENS, 0)
-    return Quote(*span, sent)
+class PriceList:
+    """What one provider's requests cost, for jobs of any route. Remembers: many jobs ask for the same."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._rules: dict[str, ModelRule | None] = {}
+        self._spans: dict[tuple[str | None, ...], tuple[int, int] | None] = {}
+
+    def _rule(self, job: Job) -> ModelRule | None:
+        model = job.at(self._profile.name).model
+        if model not in self._rules:
+            self._rules[model] = self._profile.rule(model)
+        return self._rules[model]
+
+    def asked(self, job: Job, missing: int) -> int:
+        """How many of the missing images one request asks for."""
+        return asked(self._rule(job), missing)
+
+    def brought(self, job: Job, ask: int) -> int:
+        """The most images that an answer to a request for so many is known to bring."""
+        rule = self._rule(job)
+        return max(ask, rule.brings if rule else 1)
+
+    def quote(self, job: Job) -> Quote | None:
+        """What an image of this job costs; None when nobody can say beforehand."""
+        job = job.at(self._profile.name)
+        kind = (job.model, job.quality, job.size, job.ratio)
+        if kind not in self._spans:
+            self._spans[kind] = self._span(job)
+        span = self._spans[kind]
+        if span is None:
+            return None
+        sent, price = 0, price_of(self._profile, job.model)
+        if price is not None and price.tokens is not None:
+            # No text has more tokens than bytes. A child sends its parent's image too.
+            text = len(job.prompt.encode()) + OWN_TOKENS
+            pictures = len(job.references) + (job.mask is not None) + (job.after is not None)
+            sent = price.tokens.of(text, pictures * REFERENCE_TOKENS, 0)
+        return Quote(*span, sent)
+
+    def worst(self, job: Job, ask: int) -> int | None:
+        """The most that a request for `ask` images of the job can cost; None when nobody can say."""
+        offer = self.quote(job)
+        return None if offer is None else offer.worst(self.brought(job, ask))
+
+    def charge(self, job: Job, images: int, usage: str | None, most: int | None = None) -> int | None:
+        """What an answer with so many images cost: by its usage where tokens are priced, else by the image.
+
+        `most` is what was reckoned with when the request left. Images beyond that cost nothing, because
+        a gateway bills what was asked for. None: no price is known.
+        """
+        price = price_of(self._profile, job.at(self._profile.name).model)
+        if price is not None and price.tokens is not None and (counted := _counted(usage)) is not None:
+            return price.tokens.of(*counted)
+        offer = self.quote(job)
+        if offer is None:
+            return None
+        cost = offer.worst(images)
+        return cost if most is None else min(cost, most)
+
+    def _span(self, job: Job) -> tuple[int, int] | None:
+        price = price_of(self._profile, job.model)
+        if price is None:
+            return None
+        size = None
+        if price.variants:
+            size = shape(job, self._rule(job), self._profile.endpoint).size or job.size
+        return price.span(job.quality, None if size is None else normal_size(size))
 
 
 def no_price(profile: Profile, model: str) -> str | None:
@@ -68,35 +125,15 @@ def no_price(profile: Profile, model: str) -> str | None:
 
 
 def asked(rule: ModelRule | None, missing: int) -> int:
-    """How many of the missing images one request asks for."""
+    """How many of the missing images one request asks for, by the rule of its model."""
     return min(max(1, missing), rule.max_images if rule else 1)
-
-
-def worst(profile: Profile, job: Job, ask: int) -> int | None:
-    """The most that a request for `ask` images of the job can cost; None when nobody can say."""
-    offer = quote(profile, job)
-    rule = profile.rule(job.model)
-    return None if offer is None else offer.worst(max(ask, rule.brings if rule else 1))
 
 
 def charge(
     profile: Profile | None, job: Job, images: int, usage: str | None, most: int | None = None
 ) -> int | None:
-    """What an answer with so many images cost: by its usage where tokens are priced, else by the image.
-
-    `most` is what was reckoned with when the request left. Images beyond that cost nothing, because
-    a gateway bills what was asked for. None: no price is known.
-    """
-    if profile is None:
-        return None
-    price = price_of(profile, job.model)
-    if price is not None and price.tokens is not None and (counted := _counted(usage)) is not None:
-        return price.tokens.of(*counted)
-    offer = quote(profile, job)
-    if offer is None:
-        return None
-    cost = offer.worst(images)
-    return cost if most is None else min(cost, most)
+    """What one answer cost, as `PriceList.charge` says; None without a profile."""
+    return None if profile is None else PriceList(profile).charge(job, images, usage, most)
 
 
 def perhaps_billed(outcome: Outcome, error: JobError) -> bool:
@@ -106,11 +143,6 @@ def perhaps_billed(outcome: Outcome, error: JobError) -> bool:
     """
     soft = isinstance(error, Refused | NoImage | UpstreamLimit | EmptyReply) and error.status == 200
     return outcome is Outcome.UNKNOWN or soft
-
-
-def _size(profile: Profile, job: Job) -> str | None:
-    told = shape(job, profile.rule(job.model), profile.endpoint).size or job.size
-    return None if told is None else normal_size(told)
 
 
 def _counted(usage: str | None) -> tuple[int, int, int] | None:

@@ -122,15 +122,26 @@ def image_list(items: Sequence[Mapping[str, Json]], about: Mapping[str, Json], m
     return as_json(body, headers=manner.headers, wait=manner.latency)
 
 
-def image_usage(count: int, *, detailed: bool) -> Json:
-    """The usage object of the images door; gateways leave the image tokens out."""
+_TOKENS = {"low": (272, 408, 400), "medium": (1056, 1584, 1568), "high": (4160, 6240, 6208)}
+"""output tokens of an image: square, upright, wide (OpenAI's guide to image generation)"""
+
+
+def image_tokens(quality: str, size: tuple[int, int]) -> int:
+    """The output tokens of one image; an unknown quality counts as high, as drawn when none is asked for."""
+    square, upright, wide = _TOKENS.get(quality, _TOKENS["high"])
+    width, height = size
+    return square if width == height else upright if width < height else wide
+
+
+def image_usage(tokens: int, *, detailed: bool) -> Json:
+    """The usage object of the images door for so many output tokens; gateways leave the image tokens out."""
     details: dict[str, Json] = {"text_tokens": 9}
     usage: dict[str, Json] = {
-        "total_tokens": 9 + 4160 * count,
+        "total_tokens": 9 + tokens,
         "input_tokens": 9,
-        "output_tokens": 4160 * count,
+        "output_tokens": tokens,
     }
     if detailed:
         details["image_tokens"] = 0
-        usage["output_tokens_details"] = {"image_tokens": 4160 * count, "text_tokens": 0}
+        usage["output_tokens_details"] = {"image_tokens": tokens, "text_tokens": 0}
     return {**usage, "input_tokens_details": details}

@@ -244,13 +244,15 @@ class Provider:
             prefixed = visit.dialect == "apiyi" and len(wanted.prompt) % 3 == 0
             items.append({"b64_json": f"data:{file.picture.media};base64,{text}" if prefixed else text})
         official = visit.dialect == "openai"
-        about: dict[str, Json] = {"usage": answers.image_usage(plan.count, detailed=official)}
+        quality = str(wanted.fields.get("quality") or "high")
+        tokens = plan.count * answers.image_tokens(quality, plan.size)
+        about: dict[str, Json] = {"usage": answers.image_usage(tokens, detailed=official)}
         if official:
             width, height = plan.size
             about |= {
                 "background": wanted.fields.get("background") or "opaque",
                 "output_format": plan.format,
-                "quality": wanted.fields.get("quality") or "high",
+                "quality": quality,
                 "size": f"{width}x{height}",
             }
         return answers.image_list(items, about, self._manner(visit, wanted))

@@ -9,7 +9,7 @@ import pytest
 from batchgen.errors import Interrupted, NoImage, RateLimited, Refused
 from batchgen.model import Endpoint, Job, Outcome
 from batchgen.providers.builtin import BUILTIN
-from batchgen.providers.costs import Quote, asked, charge, no_price, perhaps_billed, quote, worst
+from batchgen.providers.costs import OWN_TOKENS, PriceList, Quote, asked, charge, no_price, perhaps_billed
 from batchgen.providers.prices import Price, TokenPrice, currency, exact, millionths, money_text, read_price, written
 from batchgen.providers.profile import ModelRule, Profile
 from batchgen.providers.stored import dump_profiles, load_profiles
@@ -88,21 +88,21 @@ def test_a_price_is_read_again_as_it_was_written(price: Price) -> None:
 
 def test_a_request_is_reckoned_with_all_that_an_answer_may_bring() -> None:
     plain = read_price(0.03)
-    assert worst(at(plain), job(), 3) == 90_000
-    assert worst(at(plain, brings=2), job(), 1) == 60_000
-    assert worst(at(plain, brings=2), job(), 3) == 90_000
-    assert worst(at(None), job(), 1) is None
+    assert PriceList(at(plain)).worst(job(), 3) == 90_000
+    assert PriceList(at(plain, brings=2)).worst(job(), 1) == 60_000
+    assert PriceList(at(plain, brings=2)).worst(job(), 3) == 90_000
+    assert PriceList(at(None)).worst(job(), 1) is None
 
 
 def test_the_tokens_that_are_sent_count_for_every_request() -> None:
-    offer = quote(at(TOKENS), job(references=1))
-    assert offer == Quote(250_000, 250_000, 4 * 5 + 7_000 * 10)
+    offer = PriceList(at(TOKENS)).quote(job(references=1))
+    assert offer == Quote(250_000, 250_000, (4 + OWN_TOKENS) * 5 + 7_000 * 10)
 
 
 def test_a_size_that_follows_from_the_ratio_is_priced_as_that_size() -> None:
     openai = BUILTIN["openai"]
     wide = Job(id="j", prompt="x", provider=("openai",), model="dall-e-3", ratio="16:9")
-    assert quote(openai, wide) == Quote(80_000, 80_000)
+    assert PriceList(openai).quote(wide) == Quote(80_000, 80_000)
 
 
 def test_an_answer_costs_its_images_but_never_more_than_was_reckoned_with() -> None:
@@ -123,7 +123,7 @@ def test_usage_decides_where_tokens_are_priced_and_only_there() -> None:
 
 @pytest.mark.parametrize("usage", [None, "{}", "[]", "no json", '{"output_tokens": "many"}', '{"output_tokens": 0}'])
 def test_without_a_usage_that_says_something_the_price_of_an_image_holds(usage: str | None) -> None:
-    assert charge(at(TOKENS), job(), 1, usage, 999_000) == 250_000 + 4 * 5
+    assert charge(at(TOKENS), job(), 1, usage, 999_000) == 250_000 + (4 + OWN_TOKENS) * 5
 
 
 def test_a_fraction_of_a_millionth_is_charged_in_full() -> None:
@@ -132,7 +132,9 @@ def test_a_fraction_of_a_millionth_is_charged_in_full() -> None:
 
 def test_a_pattern_gives_its_price_to_the_models_that_have_none_of_their_own() -> None:
     shop = Profile(name="s", base_url="x", prices={"m*": read_price(1), "m": read_price(2), "*": read_price(3)})
-    priced = [quote(shop, Job(id="j", prompt="x", provider=("s",), model=name)) for name in ("m", "mm", "z")]
+    priced = [
+        PriceList(shop).quote(Job(id="j", prompt="x", provider=("s",), model=name)) for name in ("m", "mm", "z")
+    ]
     assert priced == [Quote(2_000_000, 2_000_000), Quote(1_000_000, 1_000_000), Quote(3_000_000, 3_000_000)]
 
 

@@ -64,7 +64,10 @@ WHERE a.id > :after AND ((a.outcome = 'succeeded' AND a.cost IS NULL) OR (a.unse
 ORDER BY a.id LIMIT :limit;
 
 -- name: models_to_send
-SELECT DISTINCT providers, model FROM jobs WHERE listed = 1 AND state IN ('pending', 'running') ORDER BY model, providers;
+SELECT DISTINCT one.value AS provider, ifnull(each.value, jobs.model) AS model
+FROM jobs CROSS JOIN json_each(jobs.providers) AS one
+    LEFT JOIN json_each(jobs.request, '$.models') AS each ON each.key = one.value
+WHERE listed = 1 AND state IN ('pending', 'running') ORDER BY 2, 1;
 
 -- name: due_outputs
 SELECT jobs.*, o.id AS output_id, o.position AS output_position, o.round AS output_round, o.url, o.alternatives, o.spool, o.expires_at,
