@@ -127,3 +127,26 @@ def test_the_example_stops_at_its_budget_and_goes_on_with_a_higher_one(cli: Cli)
     cli.run("run", "jobs/budget.yaml", code=0)
     costs = {job["id"]: job["cost"] for job in cli.jobs("jobs/budget.yaml")}
     assert costs == {"teapot": 0.03, "kite": 0.06, "harbour": 0.06, "draft": 0.01, "orchard": 0.06}
+
+
+ROUTE = """
+provider: [apiyi, tu-zi]
+providers:
+  apiyi: {base_url: simulator, prices: {m: 0.02}, simulate: {latency: 0, image_side: 64, faults: {quota: 100%}}}
+  tu-zi: {base_url: simulator, prices: {m: 0.05}, simulate: {latency: 0, image_side: 64}}
+defaults: {model: m}
+settings: {max_cost: 0.20}
+jobs:
+"""
+
+
+def test_the_provider_that_takes_over_is_paid_by_its_own_prices_within_the_same_budget(cli: Cli) -> None:
+    cli.write("a.yaml", ROUTE + listed(numbered(6)))
+    cli.run("run", "a.yaml", code=3)
+    status = cli.json("status", "a.yaml")
+    assert (status["jobs"]["done"], status["cost"]) == (4, 0.20)
+    assert {name: one["cost"] for name, one in status["providers"].items()} == {"apiyi": 0, "tu-zi": 0.20}
+    cli.write("b.yaml", ROUTE.replace("prices: {m: 0.05}, ", "") + listed(numbered(6)))
+    for command in ("plan", "run"):
+        (line,) = cli.run(command, "b.yaml", code=2).stderr.splitlines()
+        assert "model 'm' of provider 'tu-zi' has no price" in line
