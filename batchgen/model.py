@@ -78,6 +78,10 @@ class OutputState(StrEnum):
     BAD = "bad"
 
 
+NEXT = " > "
+"""Between two providers of a list, where it is written as one text."""
+
+
 class Endpoint(StrEnum):
     """Which of the two OpenAI-compatible doors a request goes through."""
 

@@ -229,7 +229,10 @@ class Planner:
         others = (self._profiles[name] for name in self._others if name not in self._providers)
         for profile in without_key(others, variables):
             names = " or ".join(profile.api_key_env)
-            yield f"{names} is not set: no job can go on to '{profile.name}' when those before it fail"
+            yield (
+                f"the environment variable {names} is not set: no job can go on to '{profile.name}' "
+                "after those before it"
+            )
 
     def _job_warnings(self) -> Iterable[str]:
         for text, count in self._warnings.most_common():

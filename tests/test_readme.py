@@ -171,6 +171,17 @@ def test_the_edits_shown_follow_each_other(cli: Cli) -> None:
     assert all(one["finished_at"] <= two["started_at"] for one, two in pairwise(attempts))
 
 
+def test_the_list_of_providers_shown_has_a_model_for_each_and_may_be_rehearsed(cli: Cli) -> None:
+    cli.write("both.yaml", YAML["# somebody else takes over"])
+    cli.run("run", "both.yaml", "--rehearse", code=0)
+    cli.env |= {"APIYI_API_KEY": KEY, "APIYI_API_KEY_2": "sk-test-another", "TUZI_API_KEY": KEY}
+    assert cli.json("plan", "both.yaml")["warnings"] == []
+    del cli.env["APIYI_API_KEY_2"]
+    assert cli.json("plan", "both.yaml")["warnings"] == [
+        "APIYI_API_KEY_2 of provider 'apiyi' is not set: all goes with APIYI_API_KEY"
+    ]
+
+
 def test_the_provider_of_ones_own_is_one(cli: Cli) -> None:
     cli.write(
         "mine.yaml", f"provider: mine\n{YAML['providers:']}jobs: [{{prompt: a cat, model: gpt-4o-image}}]\n"

@@ -26,7 +26,7 @@ from batchgen.ledger.records import (
     SavedReply,
     Unpriced,
 )
-from batchgen.model import Entry, Job, JobState, Json, Outcome, OutputState
+from batchgen.model import NEXT, Entry, Job, JobState, Json, Outcome, OutputState
 
 Value: TypeAlias = int | float | str | None
 Params: TypeAlias = dict[str, Value]
@@ -34,7 +34,6 @@ Rows: TypeAlias = Iterable[sqlite3.Row]
 
 # One encoder: `json.dumps` with options makes a new one a call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_NEXT = " > "
 _IN_REQUEST = ("size", "quality", "output_format", "output_compression", "background", "mask")
 _request_values = attrgetter(*_IN_REQUEST)
 
@@ -117,12 +116,12 @@ def job_of(row: sqlite3.Row) -> Job:
 
 def route_of(providers: Iterable[str]) -> str:
     """How the ledger writes the providers that a job may go to: `apiyi > tu-zi`."""
-    return _NEXT.join(providers)
+    return NEXT.join(providers)
 
 
 def providers_of(route: str) -> tuple[str, ...]:
     """The providers of a route, first one first."""
-    return tuple(route.split(_NEXT))
+    return tuple(route.split(NEXT))
 
 
 def outstanding(row: sqlite3.Row) -> Outstanding:

@@ -54,6 +54,9 @@ _kind_values = attrgetter(
     "references", "mask", "after", "after_image",
 )  # fmt: skip
 
+_FOUND: Final = ("provider", "model", "models", "references", "mask")
+_found_values = attrgetter(*_FOUND)
+
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
@@ -69,18 +72,10 @@ class _Kind:
 
     def filled_in(self, job: Job, name: str) -> Job:
         """A job of this kind with its id and what was found."""
-        own = self.job
-        if (
-            job.id == name
-            and job.model == own.model
-            and job.provider == own.provider
-            and job.references == own.references
-            and job.mask == own.mask
-        ):
+        found = _found_values(self.job)
+        if job.id == name and _found_values(job) == found:
             return job
-        return replace(
-            job, id=name, provider=own.provider, model=own.model, references=own.references, mask=own.mask
-        )
+        return replace(job, id=name, **dict(zip(_FOUND, found, strict=True)))
 
 
 def _kind_key(job: Job) -> _KindKey | None:
@@ -89,7 +84,7 @@ def _kind_key(job: Job) -> _KindKey | None:
     if job.params or job.models or long:
         return None
     values: _KindKey = _kind_values(job)
-    return values
+    return (*values, *job.models.items()) if job.models else values
 
 
 class Checker:
@@ -193,6 +188,9 @@ class Checker:
 
     def _new_kind(self, row: Row, job: Job, doubtful: set[str]) -> _Kind:
         job = self._with_pictures(row, job)
+        if job.models:
+            # The model at the first provider stands for the job.
+            job = replace(job, model=next((job.models.get(name, "") for name in job.provider), ""))
         base = asked(job, self._pictures.digests)
         job, profiles = self._with_provider(row, job, doubtful)
         if not profiles:
@@ -277,17 +275,34 @@ class Checker:
         return numbered(base, count)
 
     def _with_provider(self, row: Row, job: Job, doubtful: set[str]) -> tuple[Job, list[Profile]]:
-        """The job with the provider and model that it will be sent to, and their profiles."""
+        """The job with the providers and the models that it will be sent to, and their profiles."""
         names = (self._overrides.provider,) if self._overrides.provider else job.provider
         if not names and "provider" not in doubtful:
             self._missing(row, "provider", ": name one in the manifest, or with --provider")
         profiles = [profile for name in names if (profile := self._profile(row, name))]
-        model = self._overrides.model or job.model or (profiles[0].default_model if profiles else None)
-        if profiles and not model and "model" not in doubtful:
-            self._missing(row, "model", "")
-        if len(profiles) < len(names) or not model:
+        models = self._models(row, job, profiles)
+        if profiles and not all(models.values()) and "model" not in doubtful:
+            lacking = next(name for name, model in models.items() if not model)
+            self._missing(row, "model", "" if len(names) == 1 else f" for provider '{lacking}'")
+        if len(profiles) < len(names) or not profiles or not all(models.values()):
             return job, []
-        return replace(job, provider=names, model=model), profiles
+        first = models[names[0]]
+        others = {name: model for name, model in models.items() if model != first}
+        return replace(job, provider=names, model=first, models=others), profiles
+
+    def _models(self, row: Row, job: Job, profiles: list[Profile]) -> dict[str, str]:
+        """The job's model at each provider, "" where there is none."""
+        if self._overrides.model:
+            return {profile.name: self._overrides.model for profile in profiles}
+        for name in job.models:
+            if problem := self._lookup.problem(name):
+                self._problems.add(self._place(row, "model", name), f"model of {problem}")
+        if not job.models and job.model:
+            return {profile.name: job.model for profile in profiles}
+        found = {profile.name: job.models.get(profile.name) or profile.default_model or "" for profile in profiles}
+        # Nobody said anything of models: one that has no default is asked for the first one's.
+        first = next(iter(found.values()), "")
+        return found if job.models else {name: model or first for name, model in found.items()}
 
     def _profile(self, row: Row, name: str) -> Profile | None:
         try:
@@ -302,18 +317,19 @@ class Checker:
         """Hold the job against the model's rules at each provider; the first one's warnings."""
         warnings: list[str] = []
         for profile in profiles:
-            rule = profile.rule(job.model)
+            at = job.at(profile.name)
+            rule = profile.rule(at.model)
             if rule is None and profile.strict_models:
                 # A family such as `gpt-image-1*` is suggested by the name it begins with, if that is one.
                 stems = (rule.pattern.removesuffix("*") for rule in profile.models)
                 known = [stem for stem in stems if not stem.endswith("-")]
-                text = f"provider '{profile.name}' has no model '{job.model}'{did_you_mean(job.model, known)}"
-                self._problems.add(self._place(row, "model"), text)
+                text = f"provider '{profile.name}' has no model '{at.model}'{did_you_mean(at.model, known)}"
+                self._problems.add(self._place(row, "model", profile.name), text)
                 continue
-            for text in check(job, rule, profile.endpoint, profile.name):
+            for text in check(at, rule, profile.endpoint, profile.name):
                 self._problems.add(row.start, text)
             if profile is profiles[0]:
-                warnings.extend(shape(job, rule, profile.endpoint).warnings)
+                warnings.extend(shape(at, rule, profile.endpoint).warnings)
         return tuple(warnings)
 
 

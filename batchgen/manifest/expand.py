@@ -27,20 +27,22 @@ _T = TypeVar("_T")
 def join_job(row: JobRow, defaults: JobRow, provider: tuple[str, ...]) -> Job:
     """One job from its row, the `defaults` and the manifest's own `provider`, the nearer one winning.
 
-    `meta` and `params` are joined key by key. A key written as null takes back its default. What
-    is not known yet is empty: `id`, `prompt` and `model` may be "", `provider` ().
+    `meta` and `params` are joined key by key; a `model` by provider is in `models`. A key written as
+    null takes back its default. What is not known yet is empty: `id`, `prompt` and `model` may be "", `provider` ().
     """
     written = row.model_fields_set
 
     def pick(key: str, own: _T, default: _T) -> _T:
         return own if key in written else default
 
+    model = pick("model", row.model, defaults.model)
     parent = pick("after", row.after, defaults.after)
     return Job(
         id=pick("id", row.id, defaults.id) or "",
         prompt=pick("prompt", row.prompt, defaults.prompt) or "",
         provider=pick("provider", row.provider, defaults.provider) or provider,
-        model=pick("model", row.model, defaults.model) or "",
+        model=model if isinstance(model, str) else "",
+        models=model if isinstance(model, dict) else {},
         ratio=pick("ratio", row.ratio, defaults.ratio),
         size=pick("size", row.size, defaults.size),
         quality=pick("quality", row.quality, defaults.quality),
@@ -93,8 +95,11 @@ def sent(job: Job, simulated: bool, digests: Mapping[str, str]) -> Content:
 
 
 def asked(job: Job, digests: Mapping[str, str]) -> Content:
-    """What a derived id is made of: the request, and whom it goes to."""
-    return _around_prompt({**_content(job, digests), "provider": list(job.provider)})
+    """What a derived id is made of: the request, and whom it goes to first.
+
+    Those that may take over from the first leave it alone: who adds one has nothing made anew.
+    """
+    return _around_prompt({**_content(job, digests), "provider": list(job.provider[:1])})
 
 
 def descended(content: str, parent: str) -> str:

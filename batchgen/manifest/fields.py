@@ -180,6 +180,15 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(text.strip() for text in texts if text)
 
 
+def _models(value: object) -> str | dict[str, str | None] | None:
+    if not isinstance(value, dict):
+        return _name(value)
+    models = {name: _name(model) for name, model in value.items()}
+    if not models or None in models.values():
+        raise wrong("by provider must name a model for each, as in {apiyi: gpt-image-2, tu-zi: gpt-4o-image}")
+    return models
+
+
 def _variables(value: object) -> tuple[str, ...]:
     names = _texts(value)
     if not all(_VARIABLE.fullmatch(name) for name in names):
@@ -292,6 +301,11 @@ Several: TypeAlias = Annotated[tuple[_T, ...], BeforeValidator(_several)]
 """A list of values of one kind."""
 Filled: TypeAlias = Annotated[str | None, BeforeValidator(_filled), WithJsonSchema(_TEXT)]
 Name: TypeAlias = Annotated[str | None, BeforeValidator(_name), WithJsonSchema(_TEXT)]
+Models: TypeAlias = Annotated[
+    str | dict[str, str] | None,
+    BeforeValidator(_models),
+    WithJsonSchema({"anyOf": [_TEXT, {"type": "object", "additionalProperties": _TEXT}]}),
+]
 Ratio: TypeAlias = Annotated[str | None, BeforeValidator(_ratio), WithJsonSchema(_TEXT)]
 Size: TypeAlias = Annotated[str | None, BeforeValidator(_size), WithJsonSchema(_TEXT)]
 Count: TypeAlias = Annotated[int | None, BeforeValidator(_above_zero), WithJsonSchema(_COUNT)]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from batchgen.manifest.schema import LimitsSection, ProviderSection
-from batchgen.manifest.words import did_you_mean
-from batchgen.model import Endpoint
+from batchgen.manifest.words import did_you_mean, shortened
+from batchgen.model import NEXT, Endpoint
 from batchgen.providers.builtin import BUILTIN
 from batchgen.providers.profile import SIMULATED, Limits, Profile
 from batchgen.providers.twins import Night, twin
@@ -41,6 +41,8 @@ def resolve(name: str, sections: Mapping[str, ProviderSection], night: Night | N
     Raises ProfileMistake: unknown name, a circle of `extends`, no base URL.
     """
     profile = _layered(name, sections, ())
+    if NEXT in name:
+        raise ProfileMistake(f"provider '{name}' can't have '{NEXT}' in its name")
     if not profile.base_url:
         raise ProfileMistake(f"provider '{name}' needs base_url")
     if profile.simulate and profile.base_url != SIMULATED:
@@ -105,6 +107,12 @@ class Lookup:
         self._night = night
         self.found: dict[str, Profile] = {}
         self.silenced: set[str] = set()
+
+    def problem(self, name: str) -> str | None:
+        """What is wrong with a name that only models are given for; None when there is such a provider."""
+        if name in self._sections or name in BUILTIN:
+            return None
+        return f"unknown provider '{shortened(name)}'{did_you_mean(name, [*self._sections, *BUILTIN])}"
 
     def find(self, name: str) -> Profile | None:
         """The profile; None for a silenced name. Raises ProfileMistake."""

@@ -41,7 +41,11 @@ JOB: Final[Mapping[str, Key]] = {
     ),
     "prompt": Key("text", "required", "What is to be seen. `{name}` is filled in, `{a|b}` are alternatives."),
     "provider": Key("name, or a list", "the manifest's", "Who makes it."),
-    "model": Key("text", "the provider's", "The model, as the provider calls it."),
+    "model": Key(
+        "text, or mapping",
+        "the provider's",
+        "The model, as the provider calls it; by provider too: `{apiyi: gpt-image-2, tu-zi: gpt-4o-image}`.",
+    ),
     "ratio": Key("W:H", "", "`16:9`, `1:1`: turned into the provider's own size, field or words."),
     "size": Key("WxH, 1K, 2K, 4K, auto", "", "Pixels; wins over `ratio`."),
     "quality": Key("text", "", "As the provider documents it."),

@@ -27,6 +27,7 @@ from batchgen.manifest.fields import (
     Flag,
     Given,
     Images,
+    Models,
     Name,
     Number,
     Percent,
@@ -113,7 +114,7 @@ class JobRow(Section):
     id: Name = None
     prompt: Filled = None
     provider: Texts = ()
-    model: Name = None
+    model: Models = None
     ratio: Ratio = None
     size: Size = None
     quality: Filled = None

@@ -135,6 +135,8 @@ def _changes(job: Job, values: Mapping[str, Json]) -> dict[str, Any]:
     for key, nothing in (("prompt", ""), ("model", ""), ("n", 1)):
         if key in changes:
             changes[key] = changes[key] or nothing
+    if "model" in changes:
+        changes["models"] = {}
     free = {name: value for name, value in values.items() if name not in _KEYS}
     if free or "meta" in changes:
         changes["meta"] = {**job.meta, **changes.get("meta", {}), **free}

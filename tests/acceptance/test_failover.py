@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import shutil
 import signal
 
-from tests.acceptance.conftest import KEY_VARIABLES, Cli, listed, numbered, until
+from tests.acceptance.conftest import KEY_VARIABLES, ROOT, Cli, listed, numbered, until
 from tests.acceptance.cutting_provider import Cutting, Face
 
 SATURATED = (503, '{"error": {"message": "upstream is overloaded", "type": "new_api_error"}}')
@@ -142,7 +144,7 @@ def test_a_further_provider_without_its_key_is_a_warning_and_the_first_one_is_an
         del cli.env["TUZI_API_KEY"]
         plan = json.loads(cli.run("plan", "m.yaml", "--json", code=0).stdout)
         assert plan["warnings"] == [
-            "TUZI_API_KEY is not set: no job can go on to 'tu-zi' when those before it fail"
+            "the environment variable TUZI_API_KEY is not set: no job can go on to 'tu-zi' after those before it"
         ]
         done = cli.run("run", "m.yaml", code=3)
         assert "tu-zi has no key (TUZI_API_KEY is not set)" in done.stderr
@@ -150,3 +152,43 @@ def test_a_further_provider_without_its_key_is_a_warning_and_the_first_one_is_an
         del cli.env["APIYI_API_KEY"]
         done = cli.run("run", "m.yaml", code=2)
         assert "provider 'apiyi' needs the environment variable APIYI_API_KEY" in done.stderr
+
+
+def test_the_example_is_finished_by_the_second_provider_with_its_own_model(cli: Cli) -> None:
+    shutil.copytree(ROOT / "jobs", cli.folder / "jobs")
+    done = cli.run("run", "jobs/failover.yaml", code=0)
+    jobs = cli.jobs("out/failover")
+    assert {(job["provider"], job["model"]) for job in jobs} == {
+        ("apiyi", "gpt-image-2-vip"),
+        ("tu-zi", "gpt-image-1-vip"),
+    }
+    moved = sum(job["provider"] == "tu-zi" for job in jobs)
+    assert re.search(rf"apiyi is out of credit \(.*\): {moved} jobs? went to tu-zi", done.stderr)
+    posts = [json.loads(line) for line in (cli.folder / "out/failover/simulator.jsonl").read_text().split("\n") if line]
+    # One request met the empty account; every job was paid once.
+    assert sum("post" in post for post in posts) == len(jobs) + 1
+    cli.run("verify", "out/failover", code=0)
+
+
+def test_each_provider_is_asked_for_its_own_model(cli: Cli) -> None:
+    models = "{apiyi: gpt-image-2-all, tu-zi: gpt-4o-image}"
+    with Cutting(Face.BLIND, statuses=itertools.repeat(SPENT)) as first, Cutting(Face.BLIND) as second:
+        manifest(cli, first, second, listed(numbered(3)), model=models)
+        cli.run("run", "m.yaml", code=0)
+    assert {(job["provider"], job["model"]) for job in cli.jobs("out/m")} == {("tu-zi", "gpt-4o-image")}
+
+
+def test_adding_a_second_provider_or_changing_its_model_makes_nothing_anew(cli: Cli) -> None:
+    with Cutting(Face.BLIND) as first, Cutting(Face.BLIND) as second:
+        jobs = "".join(f"  - {{prompt: picture {number}}}\n" for number in range(4))
+        manifest(cli, first, second, jobs, model="gpt-image-2-all")
+        both = (cli.folder / "m.yaml").read_text()
+        cli.write("m.yaml", both.replace("provider: [apiyi, tu-zi]", "provider: apiyi"))
+        cli.run("run", "m.yaml", code=0)
+        models = "{tu-zi: gpt-4o-image, apiyi: gpt-image-2-all}"
+        for text in (both, both.replace("model: gpt-image-2-all", f"model: {models}")):
+            cli.write("m.yaml", text)
+            assert cli.json("plan", "m.yaml")["jobs"] == {"new": 0, "changed": 0, "unchanged": 4, "removed": 0}
+            cli.run("run", "m.yaml", code=0)
+        assert first.total == 4
+        assert second.total == 0

@@ -292,6 +292,15 @@ JOB_MISTAKES = {
         "a.yaml:4:22: after image '-1' is below 0: the first image is 0"
     ],
     "- {prompt: !!python/name:os.system x}": ["a.yaml:3:12: tag '!!python/name:os.system' is not taken"],
+    "- {prompt: x, provider: [apiyi, tu-zi], model: {apiyi: m, tuzi: m}}": [
+        "a.yaml:3:65: model of unknown provider 'tuzi', did you mean 'tu-zi'?"
+    ],
+    "- {prompt: x, provider: [tu-zi, openai], model: {openai: gpt-9}}": [
+        "a.yaml:3:58: provider 'openai' has no model 'gpt-9'"
+    ],
+    "- {prompt: x, model: {tu-zi: ~}}": [
+        "a.yaml:3:22: model by provider must name a model for each, as in {apiyi: gpt-image-2, tu-zi: gpt-4o-image}"
+    ],
     "- {prompt: x, references: [no.png]}": ["a.yaml:3:28: reference 'no.png' (no such file)"],
     "- {prompt: x, references: [a.yaml]}": ["a.yaml:3:28: reference 'a.yaml' is not an image"],
     "- {prompt: x, references: ['.']}": ["a.yaml:3:28: reference '.' is a folder"],
@@ -398,6 +407,29 @@ HEAD_MISTAKES = {
 @pytest.mark.parametrize(("text", "told"), HEAD_MISTAKES.items(), ids=list(HEAD_MISTAKES))
 def test_a_mistake_in_the_head_is_told_with_its_place(write: Writer, text: str, told: list[str]) -> None:
     assert _mistakes(write("a.yaml", text)) == told
+
+
+def test_each_provider_of_a_list_has_the_model_that_is_named_for_it_else_its_own_default(write: Writer) -> None:
+    jobs = {
+        "model: {apiyi: one, tu-zi: two}": ("one", "two"),
+        "model: {tu-zi: two}": ("gpt-image-2-vip", "two"),
+        "model: one": ("one", "one"),
+        "ratio: '1:1'": ("gpt-image-2-vip", "gpt-image-1-vip"),
+    }
+    for key, models in jobs.items():
+        path = write("a.yaml", f"provider: [apiyi, tu-zi]\njobs:\n- {{prompt: x, {key}}}\n")
+        (entry,) = open_manifest(path).entries()
+        assert tuple(entry.job.at(name).model for name in entry.job.provider) == models
+        (entry,) = open_manifest(path, model="other").entries()
+        assert (entry.job.model, entry.job.models) == ("other", {})
+        (entry,) = open_manifest(path, provider="tu-zi").entries()
+        assert (entry.job.model, entry.job.models) == (models[1], {})
+
+
+def test_a_model_of_a_matrix_takes_the_place_of_those_by_provider(write: Writer) -> None:
+    text = "provider: [apiyi, tu-zi]\ndefaults: {model: {apiyi: one, tu-zi: two}}\nmatrix: {model: [three, four]}\n"
+    entries = open_manifest(write("a.yaml", f"{text}jobs: [{{id: a, prompt: x}}]\n")).entries()
+    assert [(entry.job.model, entry.job.models) for entry in entries] == [("three", {}), ("four", {})]
 
 
 def test_one_mistake_of_the_defaults_is_told_once_for_all_jobs(write: Writer) -> None:
