@@ -67,7 +67,7 @@ def value_of(record: JobRecord, key: str) -> str | None:
         return as_text(record.job.meta.get(key.removeprefix(META)))
     if key in ("state", "provider"):
         return str(getattr(record, key))
-    return as_text(getattr(record.job, key))
+    return as_text(getattr(record.job.at(record.provider), key))
 
 
 def as_text(value: Json) -> str | None:

@@ -190,7 +190,7 @@ def _line(record: JobRecord, output: OutputRecord, part: str, survey: Survey) ->
         "id": job.id,
         "position": output.position,
         "prompt": job.prompt,
-        "model": job.model,
+        "model": job.at(attempt.provider).model,
         "provider": attempt.provider,
         "ratio": job.ratio,
         "size": job.size,

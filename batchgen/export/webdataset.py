@@ -5,10 +5,10 @@ Shards and samples are numbered from 0 without a gap; owners and times are the s
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from batchgen.export.pictures import Picture
 from batchgen.export.writer import Layout, Made, facts, made, part
@@ -17,12 +17,15 @@ from batchgen.images.inspect import extension
 _BLOCK = 512
 """Every member has a head of so many bytes, and is filled up to a multiple of them."""
 
+_END = 2 * _BLOCK
+"""Zeros that end a tar."""
+
 
 @dataclass(slots=True)
 class _Shards:
     """The shard of one part that is being written."""
 
-    tar: tarfile.TarFile
+    file: BinaryIO
     path: str
     number: int = 0
     rows: int = 0
@@ -49,11 +52,7 @@ class WebDataset:
         shard = self._shard(split, size)
         # The picture first: readers that stream have it when its JSON ends the sample.
         for member, data in ((name, picture.data), (f"{key}.json", text)):
-            info = tarfile.TarInfo(member)
-            info.size, info.mode = len(data), 0o644
-            shard.tar.addfile(info, io.BytesIO(data))
-        # It remembers every member, which nobody asks for and a million would be felt.
-        shard.tar.members.clear()  # type: ignore[attr-defined]  # the standard library's own list, not in its stubs
+            _append(shard.file, member, data)
         shard.rows += 1
         shard.size += size
 
@@ -71,14 +70,22 @@ class WebDataset:
             self._finish(split, shard)
             number = shard.number + 1
         path = f"{split}-{number:06d}.tar"
-        # It stays open for many samples; `close` closes it.
-        tar = tarfile.TarFile(self._layout.folder / path, "w", format=tarfile.USTAR_FORMAT)
-        self._open[split] = _Shards(tar, path, number)
+        self._open[split] = _Shards((self._layout.folder / path).open("wb"), path, number)
         return self._open[split]
 
     def _finish(self, split: str, shard: _Shards) -> None:
-        shard.tar.close()
+        shard.file.write(bytes(_END))
+        shard.file.close()
         self._made.append(made(self._layout.folder, shard.path, split, shard.rows))
+
+
+def _append(file: BinaryIO, name: str, data: bytes) -> None:
+    """A member: its head, its bytes, and zeros up to a whole block. A `TarFile` would remember every member."""
+    info = tarfile.TarInfo(name)  # owner 0, time 0
+    info.size, info.mode = len(data), 0o644
+    file.write(info.tobuf(tarfile.USTAR_FORMAT))
+    file.write(data)
+    file.write(bytes(-len(data) % _BLOCK))
 
 
 def _room(data: bytes) -> int:

@@ -59,7 +59,8 @@ def _latency(time: Axis, line: Timeline) -> str:
 
 def _cost(time: Axis, line: Timeline) -> str:
     if not line.cost:
-        return _card("Cost", "unknown: no price given", "", time, "")
+        words = "unknown: no price given" if line.answered else "nothing yet"
+        return _card("Cost", words, "", time, "")
     sums, total = [], 0.0
     for values in time.sort(line.paid, line.cost):
         total += sum(values)

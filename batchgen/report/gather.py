@@ -107,7 +107,7 @@ class Facts:
         if not all_fit(self._where, record):
             return
         self.states[record.state] += 1
-        maker = self.makers.setdefault((record.provider, record.job.model), Maker())
+        maker = self._maker(record, record.provider)
         maker.jobs += 1
         for attempt in record.attempts:
             self._attempt(record, attempt)
@@ -116,8 +116,11 @@ class Facts:
         if record.state is not JobState.DONE:
             self._reason(record)
 
+    def _maker(self, record: JobRecord, provider: str) -> Maker:
+        return self.makers.setdefault((provider, record.job.at(provider).model), Maker())
+
     def _attempt(self, record: JobRecord, attempt: AttemptRecord) -> None:
-        maker = self.makers.setdefault((attempt.provider, record.job.model), Maker())
+        maker = self._maker(record, attempt.provider)
         self.attempts += 1
         maker.attempts += 1
         at = attempt.finished_at or attempt.started_at
@@ -150,7 +153,7 @@ class Facts:
             id=job.id,
             position=output.position,
             prompt=shortened(job.prompt),
-            model=job.model,
+            model=job.at(record.provider).model,
             provider=record.provider,
             ratio=job.size or job.ratio,
             path=output.path,

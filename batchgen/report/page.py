@@ -22,6 +22,9 @@ from batchgen.summary import Commands, counted
 STYLE: Final = files("batchgen.report").joinpath("style.css").read_text(encoding="utf-8")
 
 _PARTS: Final = (("summary", "Summary"), ("time", "Over time"), ("left", "Not done"), ("pictures", "Pictures"))
+# What is there first, what is on its way next, what needs somebody last.
+_BEFORE: Final = (JobState.DONE, JobState.GENERATED, JobState.RUNNING, JobState.PENDING)
+_SHOWN: Final = (*_BEFORE, *(state for state in JobState if state not in _BEFORE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ class Subject:
     run: RunRecord | None
     commands: Commands
     chosen: tuple[str, ...] = ()
+
+    @property
+    def going(self) -> bool:
+        """Whether a run is at work."""
+        return self.run is not None and self.run.alive
 
 
 def policy(style: str) -> str:
@@ -59,7 +67,7 @@ def page(subject: Subject, source: Source) -> Iterator[str]:
     yield from _summary(subject)
     yield f'\n<section id="time"><h2>Over time</h2>{charts(facts.timeline)}</section>'
     yield '\n<section id="left"><h2>Not done, and why</h2>'
-    yield from reasons(facts, subject.commands)
+    yield from reasons(facts, subject.commands, going=subject.going)
     yield f'</section>\n<section id="pictures"><h2>Pictures{_by(facts)}</h2>'
     yield from sheet(facts, source)
     yield "</section>\n</main>\n<footer>Made by batchgen from its ledger. Nothing here comes from elsewhere.</footer>"
@@ -88,7 +96,7 @@ def _summary(subject: Subject) -> Iterator[str]:
 def _badge(subject: Subject) -> str:
     states, run = subject.facts.states, subject.run
     ended = sum(states[state] for state in END_STATES)
-    if run is not None and run.alive:
+    if subject.going:
         return '<span class="badge going">running</span>'
     if not states.total():
         return '<span class="badge">empty</span>'
@@ -130,7 +138,7 @@ def _progress(facts: Facts) -> str:
     if not total:
         return ""
     bars, keys, left = "", "", 0.0
-    for state in JobState:
+    for state in _SHOWN:
         count = facts.states[state]
         if count:
             width = 1000 * count / total
@@ -138,7 +146,7 @@ def _progress(facts: Facts) -> str:
             bars += f'<rect class="{state}" {place}><title>{count:,} {state}</title></rect>'
             keys += f'<li><i class="key {state}"></i>{count:,} {state}</li>'
             left += width
-    words = text(", ".join(f"{facts.states[state]} {state}" for state in JobState if facts.states[state]))
+    words = text(", ".join(f"{facts.states[state]} {state}" for state in _SHOWN if facts.states[state]))
     view = 'viewBox="0 0 1000 10" preserveAspectRatio="none"'
     return f'<svg class="bar" {view} role="img" aria-label="{words}">{bars}</svg><ul class="legend">{keys}</ul>'
 
