@@ -5,17 +5,26 @@ Which provider a job goes to is routing.py's word, and which jobs this run may s
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from batchgen.lanes.context import Context
 from batchgen.ledger.records import PendingJob
 
 BLOCK = 64
 
+LOOK_EVERY = 1.0
+"""Seconds between two looks for jobs of other models, while those in hand wait."""
+
+NEVER, NEVER_AGAIN = float("-inf"), float("inf")
+
 
 class Hand:
-    """What one provider's lane will send next, in manifest order. Times are epoch seconds."""
+    """What one provider's lane will send next, in manifest order.
+
+    A model that waits does not hold the others. Times are epoch seconds.
+    """
 
     def __init__(self, provider: str, context: Context) -> None:
         self._provider = provider
@@ -23,15 +32,31 @@ class Hand:
         self._routing = context.routing
         self._jobs: deque[PendingJob] = deque()
         self._turns = -1
+        self._looked = NEVER
+        self._retries: list[float] = []
 
     @property
     def empty(self) -> bool:
         """Whether nothing is in hand."""
         return not self._jobs
 
-    def take(self) -> PendingJob:
-        """The next one."""
-        return self._jobs.popleft()
+    @property
+    def models(self) -> list[str]:
+        """Those of the jobs in hand, as this provider calls them."""
+        return list(dict.fromkeys(self._model(pending) for pending in self._jobs))
+
+    def take(self, closed: Collection[str]) -> PendingJob | None:
+        """The next one whose model is not among the `closed`; None when there is none."""
+        for place, pending in enumerate(self._jobs):
+            if self._model(pending) not in closed:
+                del self._jobs[place]
+                if all(one.job.model != pending.job.model for one in self._jobs):
+                    self._looked = NEVER  # there may be more of it behind those of the others
+                return pending
+        return None
+
+    def _model(self, pending: PendingJob) -> str:
+        return pending.job.models.get(self._provider, pending.job.model)
 
     def give_back(self, *jobs: PendingJob) -> None:
         """Leave these to whoever takes them next."""
@@ -53,11 +78,41 @@ class Hand:
 
     async def fill(self, now: float, most: int = BLOCK) -> None:
         """Take at most so many jobs that go here now."""
+        await self._fetch(now, most)
+
+    async def look_beyond(self, now: float) -> float:
+        """Take jobs of other models than those in hand, which wait. Returns when to look again."""
+        if now >= self._looked + LOOK_EVERY:
+            self._looked = now
+            await self._fetch(now, BLOCK, without={pending.job.model for pending in self._jobs})
+        return self._looked + LOOK_EVERY
+
+    def expect(self, at: float) -> None:
+        """A job of this lane comes back then."""
+        heapq.heappush(self._retries, at)
+
+    async def retries_first(self, now: float) -> float:
+        """What is due again goes before all that was taken earlier. Returns when the next one is."""
+        if self._retries and self._retries[0] <= now:
+            while self._retries and self._retries[0] <= now:
+                heapq.heappop(self._retries)
+            earlier, self._jobs = self._jobs, deque()
+            await self._fetch(now, BLOCK, retried=True)
+            self._jobs.extend(earlier)
+        return self._retries[0] if self._retries else NEVER_AGAIN
+
+    async def _fetch(self, now: float, most: int, *, without: Collection[str] = (), retried: bool = False) -> None:
         found: list[PendingJob] = []
         async with self._routing.claiming:
             for route in self._routing.open_to(self._provider, now):
                 found += await self._context.ledger.pending(
-                    route, now, most, exclude=self._routing.claimed, id_glob=self._context.scope.id_glob
+                    route,
+                    now,
+                    most,
+                    exclude=self._routing.claimed,
+                    id_glob=self._context.scope.id_glob,
+                    without=without,
+                    retried=retried,
                 )
             found.sort(key=lambda pending: pending.position)
             self._claim(found[:most])

@@ -69,6 +69,7 @@ class Keyring:
             for key in keys or (None,)
         ]
         self._waiting_until: float | None = None
+        self._wanted: Collection[str] = ()
         self._stalled = False
         self._lost: JobError | None = None
         """why the last key was parked"""
@@ -98,6 +99,18 @@ class Keyring:
             await self.bell.wait(seen, min(ready, self.gives_up_at()) - now)
         self._waiting_until = None
         return None
+
+    def closed(self, models: Collection[str], now: float) -> set[str]:
+        """Of these models, which there are jobs for, those that none can be sent of now."""
+        self._wanted = models
+        return {model for model in models if self._opens(model, now) - now > SLACK}
+
+    async def wait(self, seen: int, now: float, until: float) -> None:
+        """Until one of the models that were wanted last can be sent, or that time, or the bell has rung again."""
+        opens = min((self._opens(model, now) for model in self._wanted), default=float("inf"))
+        self._waiting_until = opens if opens < float("inf") else None
+        await self.bell.wait(seen, min(opens, until, self.gives_up_at()) - now)
+        self._waiting_until = None
 
     def _chosen(self, model: str, now: float, key: str | None) -> Gate:
         live = self._live
@@ -130,6 +143,9 @@ class Keyring:
         """Epoch seconds when a provider that has failed without a break, at every key, is past its patience."""
         since = self.failing_since()
         return float("inf") if since is None else since + self._patience
+
+    def _opens(self, model: str, now: float) -> float:
+        return min((gate.ready_at(model, now) for gate in self._live), default=float("inf"))
 
     def ready_at(self, now: float) -> float:
         """Epoch seconds when a request may go, for any model that was asked for; infinity while one must end first."""
@@ -216,12 +232,26 @@ class Keyring:
             first = min(lines, key=lambda line: line.breaker.ready_at(now))
             word = "rate limit" if first.breaker.limited else "down"
             return first.breaker.ready_at(now), f"{word}: {first.breaker.reason}"
+        if held := self._held(now):
+            model, (until, word) = min(held.items(), key=lambda one: one[1])
+            return until, word if len(held) == len(self._wanted) else f"{word} ({model}; others go on)"
         paused = min((line.paused_until for line in lines), default=0.0)
         if self._waiting_until is not None or paused > now:
             return self._waiting_until or paused, "rate limit"
         if due is not None and due > now and not any(line.in_flight for line in lines):
             return due, "retry"
         return None, self._stall(now)
+
+    def _held(self, now: float) -> dict[str, tuple[float, str]]:
+        """Of the models that are wanted, those that wait at every key: until when, and why."""
+        held = {}
+        for model in self._wanted:
+            lines = [gate.lines[model] for gate in self._live if model in gate.lines]
+            closed = [max(line.paused_until, line.breaker.ready_at(now)) for line in lines]
+            if len(lines) == len(self._live) and lines and min(closed) > now:
+                breakers = [line.breaker for line in lines if line.breaker.is_open and not line.breaker.limited]
+                held[model] = min(closed), f"down: {breakers[0].reason}" if breakers else "rate limit"
+        return held
 
     def _stall(self, now: float) -> str | None:
         """What stands still, in words; noted in the log when it begins."""

@@ -153,7 +153,7 @@ class SubmitLane:
         """The next job to send, waiting for one that is due later; None when this lane is finished."""
         hand, bell, context = self._hand, self.keys.bell, self._context
         while not self._closed():
-            seen, now, ready = bell.rings, context.now(), 0.0
+            seen, now, ready, again = bell.rings, context.now(), 0.0, float("inf")
             if self.keys.is_out(now):
                 # It is sent one job now and then, to see whether it is back; the others go elsewhere.
                 hand.drop()
@@ -162,11 +162,18 @@ class SubmitLane:
                     await hand.fill(now, 1)
             else:
                 hand.sort_out(now)
+                again = await hand.retries_first(now)
                 await hand.turns_first(now)
                 if hand.empty:
                     await hand.fill(now)
+            closed = self.keys.closed(hand.models, now)
+            if (pending := hand.take(closed)) is not None:
+                return pending
             if not hand.empty:
-                return hand.take()
+                look = await hand.look_beyond(now)
+                if closed.issuperset(hand.models):
+                    await self.keys.wait(seen, now, min(look, again))
+                continue
             spent = hand.scope_spent()
             self.due = None if spent else await hand.next_due(now)
             idle = self.due is None and not self._routing.busy
@@ -175,7 +182,7 @@ class SubmitLane:
                     return None
                 continue
             # A job that is due already is one that a lane holds itself: its end will ring.
-            times = (self.due or 0.0, ready, self.keys.gives_up_at())
+            times = (self.due or 0.0, ready, again, self.keys.gives_up_at())
             await bell.wait(seen, min((time for time in times if time > now), default=float("inf")) - now)
         return None
 
@@ -324,6 +331,8 @@ class SubmitLane:
             if verdict.action is Action.ELSEWHERE and attempt.before is not None
             else None,
         )
+        if verdict.at is not None:
+            self._hand.expect(verdict.at)
         attempt.perhaps = perhaps_billed(verdict.outcome, error)
         await self._ended(attempt.key, attempt.job.id, JobState.RUNNING, verdict.state)
         return None

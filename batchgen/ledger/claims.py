@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from batchgen.ledger.records import DueOutput, OpenAttempt, Paces, PendingJob
 from batchgen.ledger.rows import Value, due_output, job_of, open_attempt, providers_of
@@ -17,6 +17,9 @@ from batchgen.pacing import Learned, Pace
 
 READY = ("ready_jobs", "retried_jobs")
 """The statements that together find every job that may be sent."""
+
+RETRIED = ("retried_jobs",)
+"""Those among them that failed before and are due again."""
 
 TURNS = ("next_turns",)
 """Those among them that edit an image, and were never sent."""
@@ -29,9 +32,12 @@ def pending_jobs(
     exclude: Collection[int],
     statements: Sequence[str] = READY,
 ) -> list[PendingJob]:
-    """Jobs that may be sent `now` and have this `route`, in manifest order, at most `limit`."""
-    bound = {**params, "limit": limit + len(exclude)}
-    rows = [row for name in statements for row in db.execute(SQL[name], bound)]
+    """Jobs that may be sent `now` and have this `route`, in manifest order, at most `limit`.
+
+    `without`, a JSON list among the `params`, names models that are left out.
+    """
+    bound = {"without": "[]", **params, "limit": limit + len(exclude)}
+    rows = [row for name in statements for row in _claimed(db, name, bound)]
     free = sorted((row for row in rows if row["key"] not in exclude), key=lambda row: row["position"])
     return [
         PendingJob(
@@ -49,6 +55,14 @@ def pending_jobs(
         )
         for row in free[:limit]
     ]
+
+
+def _claimed(db: sqlite3.Connection, name: str, bound: Mapping[str, Value]) -> Iterator[sqlite3.Row]:
+    if name != "ready_jobs":
+        yield from db.execute(SQL[name], bound)
+        return
+    for (model,) in db.execute(SQL["ready_models"], bound).fetchall():
+        yield from db.execute(SQL[name], {**bound, "model": model})
 
 
 def due_outputs(db: sqlite3.Connection, now: float, limit: int, exclude: Collection[int]) -> list[DueOutput]:

@@ -33,7 +33,7 @@ from batchgen.ledger.records import (
     Status,
     Unpriced,
 )
-from batchgen.ledger.rows import Params, glob, providers_of
+from batchgen.ledger.rows import Params, dump, glob, providers_of
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.writer import Writer, open_queue
 from batchgen.model import Entry, JobState, LookedAt, Outcome, OutputState
@@ -102,16 +102,25 @@ class Ledger:
         await self._put("close_run", {"run": run_id, "at": at, "exit_code": exit_code, "reason": reason})
 
     async def pending(
-        self, route: str, now: float, limit: int, exclude: Collection[int], *, id_glob: str | None = None
+        self,
+        route: str,
+        now: float,
+        limit: int,
+        exclude: Collection[int],
+        *,
+        id_glob: str | None = None,
+        without: Collection[str] = (),
+        retried: bool = False,
     ) -> list[PendingJob]:
         """Jobs that may be sent now and have this route (see `routes`), in manifest order.
 
-        Left out: those in `exclude` (keys), those with a later `not_before`, and those whose parent
-        is not `done`.
+        Left out: those in `exclude` (keys), those with a later `not_before`, those whose parent is not
+        `done`, and those of the models in `without`. `retried`: only those that failed before.
         """
-        params: Params = {"route": route, "now": now, "id": glob(id_glob)}
+        params: Params = {"route": route, "now": now, "id": glob(id_glob), "without": dump(sorted(without))}
         held = frozenset(exclude)  # the caller goes on changing its own
-        return await self._read(lambda db: claims.pending_jobs(db, params, limit, held))
+        which = claims.RETRIED if retried else claims.READY
+        return await self._read(lambda db: claims.pending_jobs(db, params, limit, held, which))
 
     async def routes(self) -> dict[str, tuple[str, ...]]:
         """Every list of providers that a job may have to go to, by the text that the ledger knows it by."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from tests.acceptance.conftest import KEY_VARIABLES, Cli, listed, numbered, until
 from tests.acceptance.cutting_provider import Cutting, Face
@@ -53,10 +54,53 @@ def test_the_limit_of_a_provider_is_found_told_and_begun_with_the_next_time(cli:
     text = f"provider: apiyi\nproviders: {{apiyi: {{{where}}}}}\njobs:\n"
     cli.write("m.yaml", text + listed(numbered(60)))
     cli.run("run", "m.yaml", code=0)
-    # One more is tried now and then.
-    assert cli.json("status", "out/m")["providers"]["apiyi"]["limit"] in (6, 7)
+    # Somewhat more is tried now and then, and a busy machine makes answers late.
+    assert 5 <= cli.json("status", "out/m")["providers"]["apiyi"]["limit"] <= 12
     cli.write("m.yaml", text + listed(numbered(90)))
     again = cli.start("run", "m.yaml")
     until(lambda: cli.ask("out/m", "SELECT count(*) FROM attempts") > [(70,)])
     assert cli.json("status", "out/m")["providers"]["apiyi"]["limit"] >= 5
     cli.end(again, code=0)
+
+
+@dataclass
+class Choosy(Cutting):
+    """Refuses some prompts and remembers in which order they came."""
+
+    order: list[str] = field(default_factory=list)
+    refuses: Callable[[str, int], tuple[int, str] | None] = lambda _, __: None
+
+    def begin(self, prompt: str) -> tuple[int, str] | None:
+        """As the face says, but for what is refused; told how often the prompt had come before."""
+        super().begin(prompt)
+        self.order.append(prompt)
+        return self.refuses(prompt, self.order.count(prompt) - 1)
+
+
+def test_a_model_that_waits_holds_no_other_of_the_same_provider(cli: Cli) -> None:
+    jobs = [f"  - {{prompt: 'waits {number}', model: gpt-image-2-all}}" for number in range(150)]
+    jobs += [f"  - {{prompt: 'goes {number}', model: gpt-image-2-vip}}" for number in range(8)]
+    refuses = lambda prompt, _: TOLD if prompt.startswith("waits") else None  # noqa: E731 - a field's value
+    with Choosy(Face.BLIND, refuses=refuses) as provider:
+        manifest(cli, provider, 0, limits="{concurrency: 4, requests_per_minute: 60000}")
+        with (cli.folder / "m.yaml").open("a") as file:
+            file.write("\n".join(jobs) + "\n")
+        run = cli.start("run", "m.yaml")
+        done = "SELECT count(*) FROM jobs WHERE state = 'done'"
+        until(lambda: (cli.folder / "out/m/ledger.db").exists() and waiting(cli) is not None)
+        until(lambda: cli.ask("out/m", done) == [(8,)])
+        assert waiting(cli) == "rate limit"
+        assert sum(prompt.startswith("waits") for prompt in provider.order) <= 8
+        run.send_signal(signal.SIGINT)
+        cli.end(run, code=130)
+
+
+def test_a_retry_joins_when_it_is_due_and_not_after_all_the_others(cli: Cli) -> None:
+    soon = (429, TOLD[1].replace("60s", "50ms"))
+    refuses = lambda prompt, before: soon if "job-003" in prompt and before == 0 else None  # noqa: E731 - a field's value
+    with Choosy(Face.BLIND, refuses=refuses) as provider:
+        manifest(cli, provider, 150, limits="{concurrency: 1, requests_per_minute: 60000}")
+        cli.run("run", "m.yaml", code=0)
+        first, second = (place for place, prompt in enumerate(provider.order) if "job-003" in prompt)
+    assert first == 3
+    assert second < 60

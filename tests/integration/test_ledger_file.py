@@ -107,8 +107,8 @@ def test_a_migration_that_breaks_leaves_the_older_ledger_whole(database: sqlite3
     ("prepare", "complaint"),
     [
         (
-            "PRAGMA user_version = 9",
-            f"written by a newer batchgen (schema 9, this one knows {len(MIGRATIONS)}): update batchgen",
+            "PRAGMA user_version = 999",
+            f"written by a newer batchgen (schema 999, this one knows {len(MIGRATIONS)}): update batchgen",
         ),
         ("CREATE TABLE theirs (x)", "is not a ledger: it is some other program's database"),
     ],
@@ -191,6 +191,7 @@ async def test_the_settings_of_the_file_are_those_promised(tmp_path: Path) -> No
 
 PLANS = {
     "ready_jobs": "jobs_ready",
+    "ready_models": "jobs_ready",
     "retried_jobs": "jobs_waiting",
     "next_due_job": "jobs_waiting",
     "any_ready_job": "jobs_ready",
@@ -222,11 +223,14 @@ def test_what_is_asked_often_goes_by_its_index_and_sorts_nothing(
     migrate(database)
     params = dict.fromkeys(
         ("provider", "route", "now", "id", "limit", "soon", "position", "key", "listed", "states", "error", "model"), 1
-    ) | dict.fromkeys(("warned", "came", "output", "look", "parent"), 1)
+    ) | dict.fromkeys(("warned", "came", "output", "look", "parent", "without"), 1)
     plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", params)]
     assert any(index in step for step in plan), plan
     assert not [
-        step for step in plan if step.startswith("SCAN") and "INDEX" not in step and "CONSTANT" not in step
+        step
+        for step in plan
+        # `found` is what a recursive query has found so far.
+        if step.startswith("SCAN") and "INDEX" not in step and "CONSTANT" not in step and step != "SCAN found"
     ]
     assert not [step for step in plan if "ORDER BY" in step and name != "open_attempts"], plan
 

@@ -9,8 +9,21 @@ SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round 
      WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
 FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL
-    AND route = :route AND (:id IS NULL OR id GLOB :id)
+    AND route = :route AND model = :model AND (:id IS NULL OR id GLOB :id)
 ORDER BY position LIMIT :limit;
+
+-- name: ready_models
+-- A step of the index for each model, however many jobs it has.
+WITH RECURSIVE found (model) AS (
+    SELECT (SELECT min(model) FROM jobs
+            WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL AND route = :route)
+    UNION ALL
+    SELECT (SELECT min(model) FROM jobs
+            WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL AND route = :route
+                AND model > found.model)
+    FROM found WHERE found.model IS NOT NULL)
+SELECT model FROM found
+WHERE model IS NOT NULL AND model NOT IN (SELECT value FROM json_each(:without)) LIMIT 64;
 
 -- name: next_turns
 SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
@@ -34,6 +47,7 @@ SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round 
 FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NULL
     AND route = :route AND not_before <= :now AND (:id IS NULL OR id GLOB :id)
+    AND model NOT IN (SELECT value FROM json_each(:without))
 ORDER BY not_before LIMIT :limit;
 
 -- name: routes
