@@ -19,6 +19,7 @@ from batchgen.assembly import Around, assembled
 from batchgen.budget import prepare
 from batchgen.errors import UsageError, WorkspaceError
 from batchgen.images.fetch import clean_leftovers
+from batchgen.images.references import forget
 from batchgen.intake import ReadingStopped, accept, take_in
 from batchgen.lanes.context import Context, Scope
 from batchgen.ledger.records import Status
@@ -172,12 +173,16 @@ async def fetch_until_done(
 
 async def _run(runner: Runner, context: Context, workspace: Path) -> str | None:
     clean_leftovers(workspace)
+    forget(workspace)
     async for file in context.ledger.reader.files():
         if file.current and not (workspace / file.path).exists():
             await context.ledger.lost(file.output_id)
     status = await context.ledger.status()
     context.sink.started(sum(status.jobs.values()), status)
-    return await runner.run()
+    try:
+        return await runner.run()
+    finally:
+        forget(workspace)
 
 
 def _report(context: Context, code: int, reason: str | None, status: Status, seconds: float) -> Report:

@@ -7,7 +7,7 @@
     ├── WorkspaceError       the workspace can't be used: exit code 4
     └── JobError             something about one attempt or one download; has a disposition
         ├── RETRY            RateLimited Saturated NoChannel ServerError NotSent EmptyReply NoImage
-        │                    UpstreamLimit DownloadFailed NotThereYet
+        │                    UpstreamLimit DownloadFailed NotThereYet ReferenceLost ReferenceUnread
         ├── RECOVER / HOLD   Interrupted (time-out, reset, cut, 504, 524) Unfinished
         ├── HOLD             Unreadable TaskUnknown
         ├── END              Refused BadRequest UnknownModel BadReference LinkDead BadImage Blocked TaskFailed
@@ -175,6 +175,20 @@ class NotThereYet(JobError):
     """404 well before the deadline: the file may not have reached its host yet."""
 
     kind = "not_there_yet"
+    disposition = Disposition.RETRY
+
+
+class ReferenceLost(JobError):
+    """A reference that is a link can't be had just now. The provider was not asked: this is no word of it."""
+
+    kind = "reference_lost"
+    disposition = Disposition.RETRY
+
+
+class ReferenceUnread(JobError):
+    """The provider could not fetch a reference from its link; as bytes it may take it."""
+
+    kind = "reference_unread"
     disposition = Disposition.RETRY
 
 

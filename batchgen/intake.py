@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from batchgen.images.references import REFERENCES, stored
+import anyio.to_thread
+
+from batchgen.images.stored import DataUrls
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Difference, Outstanding
 from batchgen.ledger.store import Ledger
@@ -42,8 +44,11 @@ async def take_in(
     """
     newer = await unchanged(ledger.reader, manifest)
     if newer is None:
-        entries = _until_stopped(stored(manifest.entries(), workspace), stop or StopSignal())
-        return await ledger.sync(entries, partial(_reading, manifest, workspace), review)
+        urls = DataUrls(workspace)
+        entries = _until_stopped(urls.stored(manifest.entries()), stop or StopSignal())
+        difference = await ledger.sync(entries, partial(_reading, manifest, urls), review)
+        await anyio.to_thread.run_sync(urls.prune)
+        return difference
     if newer:
         await ledger.note_pictures(newer)
     return await ledger.reader.review(review)
@@ -64,13 +69,13 @@ def _until_stopped(entries: Iterator[Entry], stop: StopSignal) -> Iterator[Entry
         yield entry
 
 
-def _reading(manifest: Manifest, workspace: Path) -> Reading | None:
+def _reading(manifest: Manifest, urls: DataUrls) -> Reading | None:
     text = manifest.reading()
-    return None if text is None else Reading(text, _pictures(manifest, workspace))
+    return None if text is None else Reading(text, _pictures(manifest, urls))
 
 
-def _pictures(manifest: Manifest, workspace: Path) -> Iterator[LookedAt]:
+def _pictures(manifest: Manifest, urls: DataUrls) -> Iterator[LookedAt]:
     """Every local picture that the jobs refer to, those that came as data URLs too."""
     yield from manifest.pictures.values()
-    for path in (workspace.resolve() / REFERENCES).glob("*"):
+    for path in urls.files:
         yield look_at(str(path))

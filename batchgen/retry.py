@@ -21,6 +21,8 @@ from batchgen.errors import (
     NotSent,
     NotThereYet,
     RateLimited,
+    ReferenceLost,
+    ReferenceUnread,
     Saturated,
     ServerError,
     UnknownModel,
@@ -84,6 +86,7 @@ _BACK_OFF: Mapping[type[JobError], Sequence[float]] = {
     NotSent: (1, 2, 4, 8, 16, 30, 60),
     EmptyReply: (1, 5),
     NoImage: (1,),
+    ReferenceUnread: (1,),
 }
 _OTHER_BACK_OFF: Sequence[float] = (2, 6, 18, 54, 120)
 _BEYOND: Sequence[float] = (1,)
@@ -138,7 +141,9 @@ def _unknown(error: JobError, history: History, now: float, jitter: float) -> Ve
 
 def _again(error: JobError, history: History, now: float, jitter: float) -> Verdict:
     # A request that never left and a provider that serves nobody say nothing about this job.
-    counted = not (isinstance(error, NotSent) or history.provider_down or history.beyond)
+    counted = isinstance(error, ReferenceLost) or not (
+        isinstance(error, NotSent) or history.provider_down or history.beyond
+    )
     most = min(history.max_attempts, _MOST_TRIES.get(type(error), history.max_attempts))
     poisoned = isinstance(error, _DETERMINISTIC) and history.repeats + 1 >= SAME_ERROR
     if counted and (poisoned or history.tries + 1 >= most):

@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio.to_thread
 
 from batchgen.images.provenance import SIDECAR, described
-from batchgen.images.references import REFERENCES
+from batchgen.images.stored import REFERENCES
 from batchgen.ledger.records import SavedFile
 
 IMAGES = "images"

@@ -20,10 +20,12 @@ from batchgen.codecs.base import Answer, Ask, Call, Found
 from batchgen.codecs.faults import classify
 from batchgen.codecs.tasks import Running, read_task, task_address
 from batchgen.errors import (
+    BadReference,
     BatchgenError,
     Interrupted,
     JobError,
     NotThereYet,
+    ReferenceUnread,
     Refused,
     TaskFailed,
     TaskUnknown,
@@ -34,10 +36,10 @@ from batchgen.events import Event, Failed, Generated, Progress, RemoteImage, Rep
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.fetch import fetch
 from batchgen.images.inspect import decoders
-from batchgen.images.references import fetched, ready
+from batchgen.images.references import References
 from batchgen.images.room import Place, Room
 from batchgen.images.spool import forget_answer, note_answer, spool_inline
-from batchgen.model import Download, Endpoint, Picture, Recovery, Submission, Work
+from batchgen.model import Download, Recovery, Submission, Work
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.replies import LONGEST_ERROR_BODY, Reply
 from batchgen.transport import Head, Transport
@@ -75,6 +77,7 @@ class Worker:
             key for keys in settings.keys.values() for key in keys.values() if key != SIMULATED
         )
         self._room = Room()
+        self._references = References(settings.workspace, transport)
 
     async def run(self, work: Work) -> AsyncGenerator[Event, None]:
         """Do one work. The last event is Generated, Saved or Failed."""
@@ -104,7 +107,9 @@ class Worker:
 
     async def _submit(self, work: Submission, place: Place) -> AsyncGenerator[Event, None]:
         profile = self._settings.profiles[work.provider]
-        call = codecs.encode(await self._ask(work), profile)
+        pictures = await self._references.of(work.job, profile, self._settings.guards[work.provider])
+        ask = Ask(job=work.job, count=work.ask, references=pictures.references, mask=pictures.mask, turns=work.turns)
+        call = codecs.encode(ask, profile)
         call = replace(call, headers={**call.headers, "Idempotency-Key": work.idempotency_key})
         key = self._settings.keys.get(work.provider, {}).get(work.key or "")
         reply = Reply(profile, self._now)
@@ -133,23 +138,14 @@ class Worker:
             yield TaskSeen(task_id)
         if kept is not None:
             yield kept
+        if isinstance(outcome, ReferenceUnread):
+            if not pictures.linked:
+                raise BadReference(outcome.message, code=outcome.code, status=outcome.status)
+            self._references.unread(work.job, work.provider)
         if isinstance(outcome, Exception):
             raise outcome
         yield outcome
         await self._recorded(outcome, work.attempt_id)
-
-    async def _ask(self, work: Submission) -> Ask:
-        job = work.job
-        references = [await self._picture(source, work.provider) for source in job.references]
-        mask = await self._picture(job.mask, work.provider) if job.mask else None
-        return Ask(job=job, count=work.ask, references=tuple(references), mask=mask, turns=work.turns)
-
-    async def _picture(self, source: str, provider: str) -> Picture:
-        """A reference or mask as the endpoint takes it: a form holds bytes, so a link is fetched for it."""
-        picture = await ready(source)
-        if picture.url is None or self._settings.profiles[provider].endpoint is not Endpoint.IMAGES:
-            return picture
-        return await fetched(picture.url, transport=self._transport, guard=self._settings.guards[provider])
 
     async def _outcome(
         self, answer: Answer | Exception, attempt_id: int, profile: Profile

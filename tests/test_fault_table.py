@@ -22,6 +22,7 @@ from batchgen.errors import (
     Interrupted,
     JobError,
     NotSent,
+    ReferenceLost,
     TaskUnknown,
 )
 from batchgen.images.verdicts import refusal
@@ -123,6 +124,8 @@ WIRE: Mapping[str, list[JobError]] = {
         _error(403, "该令牌无权访问模型 x"),
     ],
     "bad_reference": [_error(400, "Invalid image file or mode for image 1", code="invalid_image_file")],
+    "reference_lost": [ReferenceLost("reference https://a.example/cat.png can't be fetched now: HTTP 503")],
+    "reference_unread": [_error(400, "Error while downloading file. Upstream status code: 407.")],
     "task_failed": [_task(status="failed", failure_reason="internal")],
     "bad_key": [_error(401, "无效的令牌"), _error(401, "Incorrect API key provided", code="invalid_api_key")],
     "quota": [

@@ -31,6 +31,7 @@ TABLES = {
     "`matrix`": "MatrixSection",
     "`providers.NAME`": "ProviderSection",
     "`providers.NAME.limits`": "LimitsSection",
+    "`providers.NAME.references`": "ReferencesSection",
     "`providers.NAME.prices.MODEL`": "Price",
     "`providers.NAME.simulate`": "SimulatorSettings",
     "`settings`": "SettingsSection",

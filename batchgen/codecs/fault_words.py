@@ -21,6 +21,7 @@ from batchgen.errors import (
     NotAllowed,
     QuotaSpent,
     RateLimited,
+    ReferenceUnread,
     Refused,
     Saturated,
     ServerError,
@@ -62,9 +63,10 @@ CODES = _rows(
     (
         BadReference,
         "invalid_image_file invalid_image invalid_image_format invalid_image_mode invalid_base64_image "
-        "invalid_image_url image_too_large image_too_small image_parse_error image_file_too_large "
-        "unsupported_image_media_type empty_image_file failed_to_download_image image_file_not_found",
+        "image_too_large image_too_small image_parse_error image_file_too_large "
+        "unsupported_image_media_type empty_image_file image_file_not_found",
     ),
+    (ReferenceUnread, "invalid_image_url failed_to_download_image"),
     (
         BadRequest,
         "invalid_request invalid_text_request invalid_image_request convert_request_failed invalid_value "
@@ -179,9 +181,12 @@ PHRASES: tuple[Phrase, ...] = (
     (Refused, POLICY, frozenset()),
     _phrase(Refused, r"sexual content|nsfw"),
     _phrase(
+        ReferenceUnread,
+        r"error while downloading file|(?:failed|unable) to (?:download|fetch|load).{0,40}(?:image|file|url)",
+    ),
+    _phrase(
         BadReference,
-        r"invalid image file|image is required|error while downloading file"
-        r"|(?:failed|unable) to (?:download|fetch|load).{0,40}(?:image|file|url)"
+        r"invalid image file|image is required"
         r"|could not (?:process|decode) image|unsupported image",
     ),
     _phrase(BadRequest, r"must be one of|unknown parameter"),
@@ -189,5 +194,5 @@ PHRASES: tuple[Phrase, ...] = (
 )
 """In order; a phrase with statuses counts only under those. Looked for in the message without its quotes."""
 
-SHARPER: frozenset[Leaf] = frozenset({Refused, BadReference, UnknownModel})
+SHARPER: frozenset[Leaf] = frozenset({Refused, BadReference, ReferenceUnread, UnknownModel})
 """What a phrase may make of a code that only says `bad request` or `server error`."""

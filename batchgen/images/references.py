@@ -1,20 +1,22 @@
-"""References and masks made ready to send: a file or data URL becomes bytes, a link stays a link,
-or is fetched for an endpoint that takes bytes.
+"""References and masks made ready to send: read, fetched and fitted once in a run, whatever jobs and tries want them.
 
-The type comes from the bytes. Nothing is re-encoded. Data URLs are kept as files of the
-workspace, so that the ledger holds no image.
+A link stays a link, unless the endpoint takes bytes or the provider failed to fetch it. The type comes from
+the bytes. What cost work is kept in memory, within bounds, and behind that in `READY` until the run ends.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
+import os
+import shutil
 import stat
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -25,160 +27,227 @@ from batchgen.errors import (
     Blocked,
     DownloadFailed,
     Interrupted,
-    ManifestError,
     NotSent,
+    ReferenceLost,
 )
 from batchgen.images.addresses import AddressGuard
+from batchgen.images.fitting import Fitted, fitted, fitted_mask
 from batchgen.images.follow import following
-from batchgen.images.inspect import decoders, extension, sniff
-from batchgen.images.spool import decoded
-from batchgen.model import Entry, Picture
-from batchgen.storage.local import INCOMING, Aside, publish, remove
+from batchgen.images.inspect import decoders, extension
+from batchgen.model import Endpoint, Job, Picture
+from batchgen.providers.profile import Bounds, Profile
+from batchgen.storage.local import Aside, disk, publish, remove
 from batchgen.transport import Transport
 
-LARGEST_REFERENCE: Final = 20 << 20
+READY: Final = "images/.ready"
+"""Below the workspace, while a run lasts: pictures that were fetched or fitted."""
 
+# A photo as it comes from a camera, before anything is made of it.
+_LARGEST_READ: Final = 100_000_000
+_REMEMBERED: Final = 64 << 20
 # The host may send nothing for so many seconds, and the whole picture may take so many.
 _IDLE, _TOTAL = 60.0, 300.0
 # These of the 4xx ask for a repetition themselves.
 _LATER: Final = frozenset({408, 425, 429})
 
-REFERENCES: Final = "images/.references"
-"""Below the workspace: the pictures of data URLs, named by their content."""
+
+@dataclass(frozen=True, slots=True)
+class MadeReady:
+    """The pictures of one request. `linked`: one of them is only a link, which the provider must fetch."""
+
+    references: tuple[Picture, ...]
+    mask: Picture | None
+    linked: bool
 
 
-async def ready(source: str, *, max_bytes: int = LARGEST_REFERENCE) -> Picture:
-    """Read `source`: an absolute path, a data URL, or an http(s) URL, which is passed on unread.
+class References:
+    """Makes the pictures of jobs ready, each once. `guards` are by provider name, as for downloads."""
 
-    Raises `BadReference` when it is missing, larger than `max_bytes`, or no image a provider takes.
+    def __init__(self, workspace: Path, transport: Transport) -> None:
+        self._folder = workspace / READY
+        self._transport = transport
+        self._kept: dict[str, Fitted] = {}
+        self._held: OrderedDict[str, Fitted] = OrderedDict()
+        self._size = 0
+        self._at_work: dict[str, anyio.Lock] = {}
+        self._unread: set[tuple[str, str]] = set()
+
+    async def of(self, job: Job, profile: Profile, guard: AddressGuard) -> MadeReady:
+        """The references and the mask of `job` as `profile` takes them.
+
+        Raises `BadReference` for one that no retry mends, and `ReferenceLost` for a link that may be
+        there later; the provider has heard nothing yet.
+        """
+        bounds = profile.bounds(job.model)
+        pictures: list[Picture] = []
+        first: Fitted | None = None
+        for source in job.references:
+            if _is_link(source) and self._as_link(source, profile):
+                pictures.append(Picture(_name(source), "application/octet-stream", url=source))
+                continue
+            found = await self._ready(source, bounds, guard)
+            first = first or found
+            pictures.append(_picture(source, found))
+        mask = await self._mask(job.mask, first, guard) if job.mask is not None else None
+        return MadeReady(tuple(pictures), mask, any(picture.url is not None for picture in pictures))
+
+    def unread(self, job: Job, provider: str) -> None:
+        """The provider could not fetch the links of this job: from now on it is sent what is behind them."""
+        self._unread.update((provider, source) for source in job.references if _is_link(source))
+
+    def _as_link(self, source: str, profile: Profile) -> bool:
+        return profile.endpoint is Endpoint.CHAT and (profile.name, source) not in self._unread
+
+    async def _mask(self, source: str, first: Fitted | None, guard: AddressGuard) -> Picture:
+        mask = await self._ready(source, Bounds(_LARGEST_READ), guard)
+        if mask.format != "png":
+            raise BadReference(f"mask {_shown(source)} is not a PNG")
+        data = mask.data
+        if first is not None:
+            try:
+                data = await anyio.to_thread.run_sync(fitted_mask, data, first, limiter=decoders())
+            except BadImage as error:
+                raise BadReference(f"mask {_shown(source)} {error.message}") from error
+        return Picture(_name(source, "png"), "image/png", data=data)
+
+    async def _ready(self, source: str, bounds: Bounds, guard: AddressGuard) -> Fitted:
+        key = await self._key(source, bounds)
+        async with self._alone(key):
+            if (found := self._held.get(key)) is not None:
+                self._held.move_to_end(key)
+                return found
+            if (kept := self._kept.get(key)) is not None:
+                data = await anyio.to_thread.run_sync((self._folder / key).read_bytes)
+                found = replace(kept, data=data)
+            else:
+                found = await self._made(source, bounds, guard, key)
+            self._hold(key, found)
+            return found
+
+    async def _made(self, source: str, bounds: Bounds, guard: AddressGuard, key: str) -> Fitted:
+        """Read or fetch the picture and fit it; what cost more than reading a file is kept."""
+        if _is_link(source):
+            data = await _fetched(source, transport=self._transport, guard=guard)
+        else:
+            data = await anyio.to_thread.run_sync(_read, source)
+        try:
+            found = await anyio.to_thread.run_sync(fitted, data, bounds, limiter=decoders())
+        except BadImage as error:
+            raise BadReference(f"{_shown(source)} {error.message}") from error
+        if found.data is not data or _is_link(source):
+            await anyio.to_thread.run_sync(_keep, self._folder / key, found.data)
+            self._kept[key] = replace(found, data=b"")
+        return found
+
+    async def _key(self, source: str, bounds: Bounds) -> str:
+        """What tells one made-ready picture from another: where it comes from, its version, and the bounds."""
+        version: object = None
+        if not _is_link(source):
+            try:
+                facts = await anyio.to_thread.run_sync(os.stat, source)
+            except (OSError, ValueError) as error:  # ValueError: a null character in the path
+                raise _unreadable(source, error) from error
+            version = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
+        return hashlib.sha256(repr((source, version, bounds)).encode("utf-8", "surrogatepass")).hexdigest()
+
+    @asynccontextmanager
+    async def _alone(self, key: str) -> AsyncIterator[None]:
+        """One at a time for a picture: a hundred jobs with the same one wait for the first of them."""
+        lock = self._at_work.setdefault(key, anyio.Lock())
+        try:
+            async with lock:
+                yield
+        finally:
+            if not lock.locked() and not lock.statistics().tasks_waiting:
+                self._at_work.pop(key, None)
+
+    def _hold(self, key: str, found: Fitted) -> None:
+        self._held[key] = found
+        self._size += len(found.data)
+        while self._size > _REMEMBERED and len(self._held) > 1:
+            self._size -= len(self._held.popitem(last=False)[1].data)
+
+
+def forget(workspace: Path) -> None:
+    """Remove what a run made ready; the next one makes it again. Blocks."""
+    with disk(), suppress(FileNotFoundError):
+        shutil.rmtree(workspace / READY)
+
+
+def _keep(place: Path, data: bytes) -> None:
+    aside = place.with_name(f"{place.name}.tmp")
+    remove(aside)
+    with Aside(aside) as file:
+        file.write([data])
+    publish(aside, place)
+
+
+def _read(source: str) -> bytes:
+    try:
+        facts = os.stat(source)
+        if not stat.S_ISREG(facts.st_mode):
+            raise BadReference(f"{source} is not a file")
+        if facts.st_size > _LARGEST_READ:
+            raise BadReference(f"{source} is larger than {_LARGEST_READ:,} bytes")
+        return Path(source).read_bytes()
+    except (OSError, ValueError) as error:
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: str, error: Exception) -> BadReference:
+    reason = error.strerror if isinstance(error, OSError) else "not a path"
+    return BadReference(f"{source} can't be read: {reason}")
+
+
+async def _fetched(url: str, *, transport: Transport, guard: AddressGuard) -> bytes:
+    """Fetch what is behind a link, under the rules of downloads: addresses checked, no key sent.
+
+    Raises `BadReference` when it can't be had, and `ReferenceLost` for trouble on the way that may pass.
     """
-    if source.lower().startswith(("http://", "https://")):
-        return Picture(name=_link_name(source), mime="application/octet-stream", url=source)
-    read = _from_data_url if _is_data_url(source) else _from_file
-    return await anyio.to_thread.run_sync(partial(read, source, max_bytes), limiter=decoders())
-
-
-async def fetched(
-    url: str, *, transport: Transport, guard: AddressGuard, max_bytes: int = LARGEST_REFERENCE
-) -> Picture:
-    """Fetch a picture that is a link, under the rules of downloads: addresses checked, no key sent.
-
-    Raises `BadReference` when it can't be had or is no image a provider takes, and `NotSent` for
-    trouble on the way that may pass: the provider has heard nothing yet.
-    """
-    what = f"reference {_without_query(url)}"
+    what = f"reference {_shown(url)}"
     try:
         with anyio.fail_after(_TOTAL):
-            data = await _downloaded(url, what, transport, guard, max_bytes)
+            return await _downloaded(url, what, transport, guard)
     except Blocked as error:
         raise BadReference(f"{what} can't be fetched: {error.message}") from error
     except (DownloadFailed, Interrupted, NotSent) as error:
-        raise NotSent(f"{what} can't be fetched now: {error.message}") from error
+        raise ReferenceLost(f"{what} can't be fetched now: {error.message}") from error
     except TimeoutError as error:
-        raise NotSent(f"{what} took longer than {_TOTAL:g} s to fetch") from error
-    return _picture(_link_name(url), data, what)
+        raise ReferenceLost(f"{what} took longer than {_TOTAL:g} s to fetch") from error
 
 
-async def _downloaded(url: str, what: str, transport: Transport, guard: AddressGuard, max_bytes: int) -> bytes:
+async def _downloaded(url: str, what: str, transport: Transport, guard: AddressGuard) -> bytes:
     data = bytearray()
     async with following(url, transport=transport, guard=guard, idle=_IDLE, headers={}) as (head, body):
         if head.status in _LATER or head.status >= 500:
-            raise DownloadFailed(f"HTTP {head.status}", status=head.status)
+            raise DownloadFailed(f"HTTP {head.status}")
         if head.status != 200:
             raise BadReference(f"{what} can't be fetched: HTTP {head.status}")
         async for piece in body:
             data += piece
-            if len(data) > max_bytes:
-                raise BadReference(f"{what} is larger than the {max_bytes} bytes allowed")
+            if len(data) > _LARGEST_READ:
+                raise BadReference(f"{what} is larger than {_LARGEST_READ:,} bytes")
     return bytes(data)
 
 
-def _link_name(url: str) -> str:
-    return Path(urlsplit(url).path).name or "reference"
+def _is_link(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
 
 
-def _without_query(url: str) -> str:
+def _picture(source: str, found: Fitted) -> Picture:
+    return Picture(_name(source, found.format), f"image/{found.format}", data=found.data)
+
+
+def _name(source: str, format: str | None = None) -> str:
+    """The file's name, with the ending that its bytes deserve."""
+    path = urlsplit(source).path if _is_link(source) else source
+    name = Path(path).name or "reference"
+    return f"{Path(name).stem}.{extension(format)}" if format else name
+
+
+def _shown(source: str) -> str:
     """As it may be shown: the query of a signed link is a secret, and so is a password before the host."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def _from_file(source: str, max_bytes: int) -> Picture:
-    path = Path(source)
-    try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):
-            raise BadReference(f"{source} is not a file")
-        if facts.st_size > max_bytes:
-            raise BadReference(f"{source} is larger than the {max_bytes} bytes allowed")
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = error.strerror if isinstance(error, OSError) else "not a path"
-        raise BadReference(f"{source} can't be read: {reason}") from error
-    return _picture(path.name, data, source)
-
-
-def _from_data_url(source: str, max_bytes: int) -> Picture:
-    kind, comma, payload = source[5:].partition(",")
-    what = f"data URL ({kind.partition(';')[0][:40] or 'no type'})"
-    if not comma:
-        raise BadReference(f"{what} holds no data")
-    try:
-        if kind.lower().endswith(";base64"):
-            data = b"".join(decoded(unquote_to_bytes(payload).decode("latin-1"), max_bytes))
-        else:
-            data = unquote_to_bytes(payload)
-    except BadImage as error:
-        raise BadReference(f"{what}: {error.message.replace('inline image', 'data')}") from error
-    if len(data) > max_bytes:
-        raise BadReference(f"{what} is larger than the {max_bytes} bytes allowed")
-    return _picture("reference", data, what)
-
-
-def _picture(name: str, data: bytes, what: str) -> Picture:
-    format = sniff(data[:32])
-    if format is None:
-        raise BadReference(f"{what} is not a PNG, JPEG, WebP, GIF or AVIF image")
-    if "." not in name:
-        name = f"{name}.{extension(format)}"
-    return Picture(name=name, mime=f"image/{format}", data=data)
-
-
-def stored(entries: Iterable[Entry], workspace: Path) -> Iterator[Entry]:
-    """The entries with every data URL written to `REFERENCES` and its path in its place; blocks.
-
-    Raises `ManifestError` for one that is no image a provider takes, `WorkspaceError` of the disk.
-    """
-    for entry in entries:
-        job = entry.job
-        sources = (*job.references, *([job.mask] if job.mask else ()))
-        if not any(_is_data_url(source) for source in sources):
-            yield entry
-            continue
-        try:
-            references = tuple(_stored(source, workspace) for source in job.references)
-            mask = _stored(job.mask, workspace) if job.mask else None
-        except BadReference as error:
-            raise ManifestError((f"{entry.place}: {error.message}",)) from error
-        yield dataclasses.replace(entry, job=dataclasses.replace(job, references=references, mask=mask))
-
-
-def _stored(source: str, workspace: Path) -> str:
-    if not _is_data_url(source):
+    if not _is_link(source):
         return source
-    picture = _from_data_url(source, LARGEST_REFERENCE)
-    data = picture.data or b""
-    digest = hashlib.sha256(data).hexdigest()
-    place = workspace.resolve() / REFERENCES / f"{digest}{Path(picture.name).suffix}"
-    if not place.exists():
-        aside = workspace / INCOMING / f"{digest}.tmp"
-        remove(aside)
-        with Aside(aside) as file:
-            file.write([data])
-            file.sync()
-        publish(aside, place)
-    return str(place)
-
-
-def _is_data_url(source: str) -> bool:
-    return source[:5].lower() == "data:"
+    parts = urlsplit(source)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -19,7 +19,7 @@ from batchgen.manifest.lineage import Lineage, Outline
 from batchgen.manifest.problems import Fatal, Origin, Place, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
 from batchgen.manifest.prompts import PromptMistake
-from batchgen.manifest.references import Pictures, named
+from batchgen.manifest.references import Pictures, hidden_picture
 from batchgen.manifest.schema import JOB_KEYS, JobRow
 from batchgen.manifest.seen import Seen
 from batchgen.manifest.sources import Row
@@ -80,8 +80,7 @@ class _Kind:
 
 def _kind_key(job: Job) -> _KindKey | None:
     """What tells kinds apart; None for a job that is a kind of its own."""
-    long = any(len(picture) > _LONG for picture in (*job.references, job.mask or ""))
-    if job.params or job.models or long:
+    if job.params or job.models or any(len(source) > _LONG for source in (*job.references, job.mask or "")):
         return None
     values: _KindKey = _kind_values(job)
     return (*values, *job.models.items()) if job.models else values
@@ -150,6 +149,8 @@ class Checker:
 
     def finish(self) -> None:
         """Tell what only the whole manifest shows: names in `output.path` that no job has."""
+        if self._defaults.meta and (text := hidden_picture(self._defaults.meta, "meta")):
+            self._problems.add(self._written.place("defaults", "meta"), text)
         self._names.finish(self._written.place("output", "path"), self._problems)
 
     def _variants(self, row: Row, parsed: JobRow, job: Job) -> Iterable[Variant]:
@@ -187,6 +188,7 @@ class Checker:
         return kind
 
     def _new_kind(self, row: Row, job: Job, doubtful: set[str]) -> _Kind:
+        written = job
         job = self._with_pictures(row, job)
         if job.models:
             # The model at the first provider stands for the job.
@@ -196,13 +198,19 @@ class Checker:
         if not profiles:
             return _Kind(job, base)
         simulated = profiles[0].base_url == SIMULATED
-        content = sent(job, simulated, self._pictures.digests)
+        for profile in profiles if job.references else ():
+            for loc, text in self._pictures.misfits(written, profile, job.at(profile.name).model):
+                self._problems.add(self._place(row, *loc), text)
+        content = sent(job, simulated, self._pictures.as_sent(written, profiles[0].bounds(job.model)))
         return _Kind(job, base, content, self._warnings(row, job, profiles))
 
     def _parse(self, row: Row) -> tuple[JobRow, set[str]]:
         """The row's values, without those that are wrong; and the keys that it may have meant."""
         try:
-            return JobRow.model_validate(row.values), set(row.header.doubtful if row.header else ())
+            parsed = JobRow.model_validate(row.values)
+            if parsed.meta and (text := hidden_picture(parsed.meta, "meta")):
+                self._problems.add(self._place(row, "meta"), text)
+            return parsed, set(row.header.doubtful if row.header else ())
         except ValidationError as error:
             errors = error.errors(include_url=False)
         doubtful = set(row.header.doubtful if row.header else ())
@@ -240,20 +248,9 @@ class Checker:
 
     def _with_pictures(self, row: Row, job: Job) -> Job:
         """The job with resolved references. Each picture is looked at, so that its digest is known."""
-        for index, reference in enumerate(job.references):
-            trouble = self._pictures.problem(reference)
-            if trouble:
-                place = self._place(row, "references", index)
-                self._problems.add(place, f"reference '{named(reference)}' {_joined(trouble)}")
-        if job.mask:
-            trouble = self._pictures.problem(job.mask, mask=True)
-            if trouble:
-                self._problems.add(self._place(row, "mask"), f"mask '{named(job.mask)}' {_joined(trouble)}")
-        if not job.references and not job.mask:
-            return job
-        resolve = self._pictures.resolve
-        mask = resolve(job.mask) if job.mask else None
-        return replace(job, references=tuple(map(resolve, job.references)), mask=mask)
+        for loc, text in self._pictures.problems(job):
+            self._problems.add(self._place(row, *loc), text)
+        return self._pictures.resolved(job)
 
     def _id(self, row: Row, job: Job, number: int, content: Content) -> str:
         """The job's id, noted so that a second one like it is found."""
@@ -331,10 +328,6 @@ class Checker:
             if profile is profiles[0]:
                 warnings.extend(shape(at, rule, profile.endpoint).warnings)
         return tuple(warnings)
-
-
-def _joined(trouble: str) -> str:
-    return f"({trouble})" if trouble == "no such file" else trouble
 
 
 def _line(place: Place) -> str:

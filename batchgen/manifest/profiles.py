@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from batchgen.manifest.schema import LimitsSection, ProviderSection
+from batchgen.manifest.schema import LimitsSection, ProviderSection, ReferencesSection
 from batchgen.manifest.words import did_you_mean, shortened
 from batchgen.model import NEXT, Endpoint
 from batchgen.providers.builtin import BUILTIN
-from batchgen.providers.profile import SIMULATED, Limits, Profile
+from batchgen.providers.profile import SIMULATED, Limits, Profile, Shrinking
 from batchgen.providers.twins import Night, twin
 
 _PLAIN = (
@@ -81,6 +81,7 @@ def _over(base: Profile, name: str, section: ProviderSection) -> Profile:
             images_per_minute=_first(limits.images_per_minute, base.limits.images_per_minute),
             concurrency=limits.concurrency or base.limits.concurrency,
         ),
+        references=_shrinking(base.references, section.references),
         # Another host has its own prices; the simulated twin has those of what it stands for.
         prices=MappingProxyType(
             {**(base.prices if section.base_url in (None, SIMULATED) else {}), **(section.prices or {})}
@@ -90,6 +91,13 @@ def _over(base: Profile, name: str, section: ProviderSection) -> Profile:
         simulate=section.simulate if section.simulate is not None else base.simulate,
         **plain,
     )
+
+
+def _shrinking(base: Shrinking | None, section: ReferencesSection | None) -> Shrinking | None:
+    if section is None:
+        return base
+    base = base or Shrinking()
+    return Shrinking(section.max_bytes or base.max_bytes, section.max_side or base.max_side)
 
 
 def _first(own: float | None, other: float | None) -> float | None:

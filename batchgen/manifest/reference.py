@@ -58,7 +58,11 @@ JOB: Final[Mapping[str, Key]] = {
         "",
         "Files (relative to the manifest), links or data URLs; in CSV separated by `|`. `{name}` is filled in.",
     ),
-    "mask": Key("text", "", "A PNG for edits: a file, link or data URL. `{name}` is filled in."),
+    "mask": Key(
+        "text",
+        "",
+        "A PNG with alpha, as large as the first reference: a file, link or data URL. `{name}` is filled in.",
+    ),
     "after": Key("id, or mapping", "", "The job whose image this one edits. `{name}` is filled in."),
     "meta": Key("mapping", "", "Anything of yours, carried to the ledger and the exports; in CSV columns `meta.NAME`."),
     "params": Key("mapping", "", "Further fields for the provider, passed as they are."),
@@ -95,6 +99,7 @@ PROVIDER: Final[Mapping[str, Key]] = {
     "timeout": Key("duration", "5m", "How long a reply may be silent before the request counts as cut."),
     "link_ttl": Key("duration", "the profile's", "How long its links live where they don't say so themselves."),
     "limits": Key("mapping", "", "What it allows."),
+    "references": Key("mapping", "", "Shrink larger references to this; without it, too large is a mistake."),
     "prices": Key("mapping", "the profile's", "By model, or `gpt-image-*`, `*`: a number for an image, or a mapping."),
     "task_url": Key("http(s) address", "the profile's", "Where a task is asked for, with `{task_id}` in it."),
     "allow_private_downloads": Key("true or false", "false", "Take images from private and local addresses too."),
@@ -105,6 +110,11 @@ LIMITS: Final[Mapping[str, Key]] = {
     "requests_per_minute": Key("number", "the profile's", "Requests a minute."),
     "images_per_minute": Key("number", "the profile's", "Images a minute."),
     "concurrency": Key("number", "learned", "Requests at once."),
+}
+
+REFERENCES: Final[Mapping[str, Key]] = {
+    "max_bytes": Key("number", "what the provider takes", "Bytes of one."),
+    "max_side": Key("number", "", "Pixels of its longer side."),
 }
 
 PRICE: Final[Mapping[str, Key]] = {
@@ -153,6 +163,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, Key]]] = {
     "MatrixSection": MATRIX,
     "ProviderSection": PROVIDER,
     "LimitsSection": LIMITS,
+    "ReferencesSection": REFERENCES,
     "Price": PRICE,
     "SettingsSection": SETTINGS,
     "OutputSection": OUTPUT,

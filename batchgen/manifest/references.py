@@ -1,26 +1,48 @@
 """Reference pictures and masks: found and looked at before anything is sent, each file once.
 
-Local files are opened only to see that they are images and to hash them; links are never fetched.
+Local files are opened only to see that they are images, to hash them, and to find out what becomes of
+those that are too large; links are never fetched.
 Pillow is imported when the first picture is looked at.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
+import re
 import time
-import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 import pybase64
 
+from batchgen.errors import BadImage
+from batchgen.images.fitting import Looks, fitted, looks, oversize
 from batchgen.manifest.words import shortened
-from batchgen.model import LookedAt
+from batchgen.model import Job, Json, LookedAt
+from batchgen.providers.profile import Bounds, Profile
 
 _SETTLED: Final = 2.0
+# POST /v1/images/edits: a mask is a PNG below 4 MB.
+_LARGEST_MASK: Final = 4_000_000
+_HIDDEN: Final = re.compile(r"data:image/|(?:iVBORw0KGgo|/9j/|UklGR|R0lGOD)[\w+/=-]{500}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was found at a reference: what is wrong with it, or what it looks like and its length in bytes."""
+
+    problem: str | None = None
+    look: Looks | None = None
+    length: int = 0
+
+
+Told: TypeAlias = tuple[tuple[str | int, ...], str]
+"""The key of a job that is wrong, with the place in its list, and what is wrong."""
 
 
 class Pictures:
@@ -31,7 +53,9 @@ class Pictures:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._found: dict[str, tuple[str | None, str | None]] = {}
+        self._found: dict[str, _Found] = {}
+        self._last = ("", _Found())
+        self._fitted: dict[tuple[str, Bounds], tuple[str | None, str | None]] = {}
         self.looks: dict[str, LookedAt] = {}
         self.digests: dict[str, str] = {}
 
@@ -41,34 +65,131 @@ class Pictures:
             return reference
         return os.path.abspath(self._folder / reference)
 
-    def problem(self, reference: str, *, mask: bool = False) -> str | None:
-        """What is wrong with the reference as the user wrote it, or None. A mask must be a PNG."""
-        if not _is_link(reference):
-            return self._file_problem(reference, mask)
-        if reference[:5].lower() == "data:":
-            return _data_url_problem(reference, mask)
-        try:
-            fine = bool(urlsplit(reference).hostname)
-        except ValueError:
-            fine = False
-        return None if fine else "is not a whole http(s) address"
+    def resolved(self, job: Job) -> Job:
+        """The job with its pictures as `resolve` gives them."""
+        if not job.references and not job.mask:
+            return job
+        mask = self.resolve(job.mask) if job.mask else None
+        return replace(job, references=tuple(map(self.resolve, job.references)), mask=mask)
 
-    def _file_problem(self, reference: str, mask: bool) -> str | None:
+    def problems(self, job: Job) -> Iterator[Told]:
+        """What is wrong with the pictures of a job as the user wrote it, at whatever provider."""
+        for index, reference in enumerate(job.references):
+            if trouble := self._problem(reference):
+                yield ("references", index), f"reference '{named(reference)}' {trouble}"
+        if job.mask and (trouble := self._problem(job.mask, mask=True)):
+            yield ("mask",), f"mask '{named(job.mask)}' {trouble}"
+        if text := hidden_picture(job.params, "params"):
+            yield ("params",), text
+
+    def _problem(self, reference: str, *, mask: bool = False) -> str | None:
+        """What is wrong with a reference, or None. A mask must be a PNG with alpha."""
+        found = self._find(reference)
+        if found is None:
+            return None if _whole_address(reference) else "is not a whole http(s) address"
+        if found.problem is not None or not mask or found.look is None:
+            return found.problem
+        if found.look.format != "PNG":
+            return "is not a PNG"
+        if not found.look.alpha:
+            return "has no alpha channel: a mask is transparent where the picture is to change"
+        over = oversize(found.length, found.look.size, Bounds(_LARGEST_MASK))
+        return f"{over} for a mask" if over else None
+
+    def misfits(self, job: Job, profile: Profile, model: str) -> Iterator[Told]:
+        """What of the job's pictures, named as the user wrote them, this model of a provider will not take."""
+        bounds = profile.bounds(model)
+        for index, reference in enumerate(job.references):
+            problem = self._fit(reference, bounds)[0]
+            if problem is not None and not bounds.shrink:
+                problem += f" by {profile.name}: 'references: {{max_bytes: {bounds.max_bytes}}}' there shrinks it"
+            if problem is not None:
+                yield ("references", index), f"reference '{named(reference)}' {problem}"
+        if job.mask and job.references and job.after is None:
+            mask, first = self._find(job.mask), self._find(job.references[0])
+            if mask and first and mask.look and first.look and mask.look.size != first.look.size:
+                yield (
+                    ("mask",),
+                    f"mask '{named(job.mask)}' has {_pixels(mask.look)} pixels, "
+                    f"the first reference {_pixels(first.look)}: they must be alike",
+                )
+
+    def as_sent(self, job: Job, bounds: Bounds) -> Mapping[str, str]:
+        """What stands for the content of each of the job's pictures when it is sent within these bounds."""
+        contents = {}
+        for reference in (*job.references, *((job.mask,) if job.mask else ())):
+            place = self.resolve(reference)
+            contents[place] = self.digests.get(place, place)
+            if reference != job.mask and (how := self._fit(reference, bounds)[1]):
+                contents[place] += f" as {how}"
+        return contents
+
+    def _fit(self, reference: str, bounds: Bounds) -> tuple[str | None, str | None]:
+        """What is wrong with the reference within `bounds`, and what they make of it; None twice for a link."""
+        found = self._find(reference)
+        if found is None or found.look is None:
+            return None, None
+        over = oversize(found.length, found.look.size, bounds)
+        if over is None:
+            return None, None
+        if not bounds.shrink and found.look.plain:
+            return over, None
+        key = (self.resolve(reference), bounds)
+        if key not in self._fitted:
+            try:
+                self._fitted[key] = None, fitted(self._read(reference), bounds).how
+            except (OSError, BadImage) as error:
+                self._fitted[key] = str(error), None
+        return self._fitted[key]
+
+    def _find(self, reference: str) -> _Found | None:
+        """What is there; None for a link, which is not looked at."""
+        if reference[:5].lower() == "data:":
+            if self._last[0] != reference:
+                self._last = (reference, _found(partial(self._read, reference)))
+            return self._last[1]
+        return None if _is_link(reference) else self._file(reference)
+
+    def _file(self, reference: str) -> _Found:
         path = self.resolve(reference)
         try:
             if os.path.isdir(path):
-                return "is a folder"
+                return _Found("is a folder")
             known = self.looks.get(path)
             if known is None or not _same_file(known, os.stat(path)):
                 self.looks[path] = look = look_at(path)
                 self.digests[path] = look.digest
-                with open(path, "rb") as stream:
-                    self._found[path] = _image(stream)
+                self._fitted = {key: fit for key, fit in self._fitted.items() if key[0] != path}
+                self._found[path] = _found(partial(self._read, reference))
         except FileNotFoundError:
-            return "no such file"
+            return _Found("(no such file)")
         except (OSError, ValueError) as error:
-            return f"can't be read ({getattr(error, 'strerror', None) or error})"
-        return _image_problem(*self._found[path], mask)
+            return _Found(f"can't be read ({getattr(error, 'strerror', None) or error})")
+        return self._found[path]
+
+    def _read(self, reference: str) -> bytes:
+        """The bytes of a file or data URL. Raises `OSError`, `BadImage`."""
+        if not _is_link(reference):
+            return Path(self.resolve(reference)).read_bytes()
+        head, comma, body = reference.partition(",")
+        if not comma or not head.lower().startswith("data:image/") or not head.lower().endswith(";base64"):
+            raise BadImage("is not a data URL of the form data:image/png;base64,…")
+        try:
+            return pybase64.b64decode(body, validate=True)
+        except ValueError as error:
+            raise BadImage("holds broken base64") from error
+
+
+def hidden_picture(values: Mapping[str, Json], name: str) -> str | None:
+    """Where in the user's own mapping `name` a picture stands as text, which the ledger is not to hold."""
+    for key, value in values.items():
+        place = f"{name}.{key}"
+        if isinstance(value, str) and _HIDDEN.match(value):
+            return f"{place} holds a picture: give it in 'references', as a file, a link or a data URL"
+        inner = dict(enumerate(value)) if isinstance(value, list) else value
+        if isinstance(inner, Mapping) and (found := hidden_picture({str(k): v for k, v in inner.items()}, place)):
+            return found
+    return None
 
 
 def look_at(path: str) -> LookedAt:
@@ -124,38 +245,20 @@ def _is_link(reference: str) -> bool:
     return reference.lower().startswith(("http:", "https:", "data:"))
 
 
-def _data_url_problem(reference: str, mask: bool) -> str | None:
-    head, comma, body = reference.partition(",")
-    if not comma or not head.lower().startswith("data:image/") or not head.lower().endswith(";base64"):
-        return "is not a data URL of the form data:image/png;base64,…"
+def _whole_address(link: str) -> bool:
     try:
-        data = pybase64.b64decode(body, validate=True)
+        return bool(urlsplit(link).hostname)
     except ValueError:
-        return "holds broken base64"
-    return _image_problem(*_image(io.BytesIO(data)), mask)
+        return False
 
 
-def _image(stream: BinaryIO) -> tuple[str | None, str | None]:
-    """What is wrong with a picture, and its format."""
-    from PIL import Image, UnidentifiedImageError
-
+def _found(read: Callable[[], bytes]) -> _Found:
     try:
-        with warnings.catch_warnings():
-            # A large picture is no mistake here.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(stream) as image:
-                form = image.format
-                # Only decoding to the last pixel finds a JPEG whose end is missing.
-                image.load()
-    except Image.DecompressionBombError:
-        return "has too many pixels", None
-    except UnidentifiedImageError:
-        return "is not an image", None
-    except Exception:
-        # Pillow's readers raise whatever broken bytes lead them to (SyntaxError, struct.error, …).
-        return "is a damaged image", None
-    return None, form
+        data = read()
+        return _Found(None, looks(data, whole=True), len(data))
+    except BadImage as error:
+        return _Found(str(error))
 
 
-def _image_problem(problem: str | None, form: str | None, mask: bool) -> str | None:
-    return problem or ("is not a PNG" if mask and form != "PNG" else None)
+def _pixels(look: Looks) -> str:
+    return f"{look.size[0]}x{look.size[1]}"

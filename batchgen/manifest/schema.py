@@ -138,6 +138,13 @@ class LimitsSection(Section):
     concurrency: Count = None
 
 
+class ReferencesSection(Section):
+    """`providers.NAME.references`: larger ones are shrunk to this."""
+
+    max_bytes: Count = None
+    max_side: Count = None
+
+
 class ProviderSection(Section):
     """`providers.NAME`: what differs from the built-in profile that it extends."""
 
@@ -149,6 +156,7 @@ class ProviderSection(Section):
     timeout: Duration = None
     link_ttl: Duration = None
     limits: LimitsSection | None = None
+    references: ReferencesSection | None = None
     prices: dict[str, PriceOf] | None = None
     task_url: TaskAddress = None
     allow_private_downloads: Flag = None

@@ -12,6 +12,7 @@ from batchgen.manifest.schema import (
     LimitsSection,
     OutputSection,
     ProviderSection,
+    ReferencesSection,
     SettingsSection,
 )
 from batchgen.manifest.words import did_you_mean, shortened
@@ -34,6 +35,8 @@ def head_problem(error: ErrorDetails) -> str:
             return _sentence(error, loc[1:], "'output'", OutputSection.model_fields)
         case ("providers", name, "limits", _):
             return _sentence(error, loc[2:], f"limits of provider '{name}'", LimitsSection.model_fields)
+        case ("providers", name, "references", _):
+            return _sentence(error, loc[2:], f"references of provider '{name}'", ReferencesSection.model_fields)
         case ("providers", name, _, *_):
             return _sentence(error, loc[2:], f"provider '{name}'", ProviderSection.model_fields)
         case ("providers", name):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from batchgen.errors import JobError, RateLimited, Saturated
+from batchgen.errors import BadReference, JobError, RateLimited, ReferenceLost, Saturated
 from batchgen.pacing.breaker import Breaker
 from batchgen.pacing.window import Learned, Window
 from batchgen.retry import LONGEST_TOLD_WAIT
@@ -140,6 +140,8 @@ class Line:
 
     def failed(self, trip: Trip, error: JobError, now: float) -> bool:
         """It brought none. True when it was refused as one more than was ever served: the line's own asking."""
+        if isinstance(error, ReferenceLost | BadReference) and error.status is None:
+            return False  # found out here: the provider was not asked
         load = isinstance(error, RateLimited | Saturated)
         self.breaker.failed(error, now, row=self._refusals_around(trip.serial) if load else None)
         if load:

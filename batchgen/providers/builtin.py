@@ -99,6 +99,8 @@ _PROFILES = (
         conversation=Conversation.SHOWN,
         timeout=360.0,
         link_ttl=_DAY,
+        # "A hard stop", whatever the model.
+        largest_reference=10_000_000,
         limits=Limits(requests_per_minute=500),
         # "$0.03 an image", at the top of its document of the chat endpoint.
         prices={"gpt-image-2-all": Price(per_image=30_000)},
@@ -157,6 +159,8 @@ _PROFILES = (
         timeout=600.0,
         # Only the dall-e models answer with links at all, and those live for 60 minutes.
         link_ttl=_HOUR,
+        # POST /v1/images/edits: each below 50 MB.
+        largest_reference=50_000_000,
         limits=_RESELLER,
         default_model="gpt-image-1",
         models=(f.GPT_IMAGE_2, f.GPT_IMAGE_1, f.CHATGPT_IMAGE, f.DALLE_3, f.DALLE_2),

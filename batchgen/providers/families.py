@@ -95,6 +95,7 @@ FLUX_KONTEXT = ModelRule(
     ratio_form=RatioForm.FIELD,
     ratios=_KONTEXT_RATIOS,
     accepts=frozenset({"output_format"}),
+    largest_reference=20_000_000,
     note="links live about 10 minutes",
 )
 FLUX_KONTEXT_DEV = replace(FLUX_KONTEXT, pattern="flux-kontext-dev*", min_references=1)
@@ -115,6 +116,7 @@ DALLE_2 = ModelRule(
     ratio_form=RatioForm.SIZE,
     sizes=_DALLE_2_SIZES,
     max_references=1,
+    largest_reference=4_000_000,
     max_images=10,
     accepts=frozenset({"size", "quality", "mask"}),
     response_format="url",

@@ -57,6 +57,8 @@ class ModelRule:
     sizes: tuple[tuple[int, int], ...] = ()
     min_references: int = 0
     max_references: int = 16
+    largest_reference: int | None = None
+    """bytes of one reference, where the model takes less than its provider"""
     max_images: int = 1
     brings: int = 1
     """how many images one answer may bring though fewer were asked for"""
@@ -66,6 +68,26 @@ class ModelRule:
     response_format: str | None = None
     """`url` or `b64_json` when this model must be told; None: the field is not sent."""
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How large a reference may be when it is sent: bytes, and pixels on its longer side (None: any).
+
+    `shrink`: what is larger is made smaller; else it is the user's mistake.
+    """
+
+    max_bytes: int
+    max_side: int | None = None
+    shrink: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shrinking:
+    """What the user wants references to be made, where they are larger; None: as the provider takes them."""
+
+    max_bytes: int | None = None
+    max_side: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +116,10 @@ class Profile:
     prices: Mapping[str, Price] = field(default_factory=dict)
     task_url: str | None = None
     allow_private_downloads: bool = False
+    largest_reference: int = 20 << 20
+    """bytes of one reference that the provider takes"""
+    references: Shrinking | None = None
+    """None: references are sent as they are, and one that is too large is a mistake"""
     dialect: str = "simulator"
     """Which built-in dialect this profile descends from; the simulator speaks it back."""
     default_model: str | None = None
@@ -106,3 +132,9 @@ class Profile:
     def rule(self, model: str) -> ModelRule | None:
         """The first rule whose pattern fits, or None."""
         return next((rule for rule in self.models if fnmatchcase(model, rule.pattern)), None)
+
+    def bounds(self, model: str) -> Bounds:
+        """How large a reference of this model may be, and whether a larger one is shrunk."""
+        rule, wanted = self.rule(model), self.references or Shrinking()
+        given = (self.largest_reference, rule.largest_reference if rule else None, wanted.max_bytes)
+        return Bounds(min(size for size in given if size), wanted.max_side, shrink=self.references is not None)

@@ -96,7 +96,10 @@ def without_links(entry: Entry) -> Entry:
     if not any(_is_link(source) for source in sources):
         return entry
     references = tuple(STAND_IN if _is_link(source) else source for source in job.references)
-    mask = STAND_IN if job.mask and _is_link(job.mask) else job.mask
+    mask = job.mask
+    if mask is not None and (_is_link(mask) or _is_link(job.references[0])):
+        # It has to be as large as the picture that it is for.
+        mask = STAND_IN if _is_link(job.references[0]) else None
     warning = "a grey picture stands for references that are links: a rehearsal fetches nothing"
     return replace(entry, job=replace(job, references=references, mask=mask), warnings=(*entry.warnings, warning))
 

@@ -59,7 +59,7 @@ ANSWER: Mapping[str, str] = {
     "unknown_parameter": "400 unknown_parameter",
     "invalid_image": "400 invalid_image_file",
     "image_required": "400, the model wants a reference image",
-    "reference_download": "400, the provider could not fetch the reference's URL",
+    "reference_download": "400, the provider could not fetch the reference's URL; one that came as bytes is no trouble",
     "too_large_413": "413, an HTML page",
     # content policy
     "sensitive_words": "400 sensitive_words_detected, the gateway's own filter",

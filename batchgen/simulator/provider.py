@@ -325,6 +325,8 @@ def _instead(name: str, visit: Visit, wanted: Wanted) -> Wrong | None:
     chat = visit.tail == CHAT
     if name == "refusal_output" and not chat:
         return MODERATED_OUTPUT
+    if name == "reference_download" and wanted.references and not wanted.links:
+        return None
     if name in ("refusal_log", "refusal_output"):
         return Words(refused_log(wanted.prompt, new_id("task_", visit.now), name == "refusal_output"))
     if name == "empty_content" or (name in ("async_only", "unfinished_cut") and not chat):

@@ -71,7 +71,7 @@ class Studio:
             faults=order.faults & (FILE.keys() | TASK.keys()),
             ratio=wanted.ratio,
             parent=wanted.parent,
-            links=tuple(link for link in wanted.references if isinstance(link, str)),
+            links=wanted.links,
             files=files,
             previews=previews,
             key=order.key,

@@ -44,6 +44,11 @@ class Wanted:
     fields: Mapping[str, Json]
 
     @property
+    def links(self) -> tuple[str, ...]:
+        """The references that came as URLs."""
+        return tuple(link for link in self.references if isinstance(link, str))
+
+    @property
     def ratio(self) -> str:
         """The nearest of the usual ratios, as the logs echo it."""
         width, height = self.size

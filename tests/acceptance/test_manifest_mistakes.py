@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
+
 import pytest
+from PIL import Image
 
 from tests.acceptance.conftest import ROOT, Cli
 
@@ -152,3 +156,65 @@ def test_a_key_written_into_a_manifest_is_refused_and_not_repeated(cli: Cli) -> 
     (line,) = _lines(cli, "m.yaml")
     assert "api_key_env" in line
     assert "sk-very-secret" not in line
+
+
+def _painted(path: Path, size: tuple[int, int], mode: str = "RGB") -> None:
+    # Noise: a picture of one colour would be a small file.
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    Image.frombytes(mode, size, random.Random(1).randbytes(size[0] * size[1] * bands)).save(path)
+
+
+def test_pictures_that_the_provider_will_not_take_are_named_all_at_once(cli: Cli) -> None:
+    _painted(cli.folder / "large.png", (400, 400))
+    _painted(cli.folder / "small.png", (64, 64))
+    _painted(cli.folder / "opaque.png", (64, 64))
+    _painted(cli.folder / "mask.png", (32, 64), "RGBA")
+    (cli.folder / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    lines = (
+        "providers:\n"
+        "  p: {extends: modelverse, base_url: simulator, references: {max_bytes: 100}}\n"
+        "  q: {extends: modelverse, base_url: simulator}\n"
+        "provider: q\n"
+        "defaults: {model: dall-e-2}\n"
+        "jobs:\n"
+        "  - {prompt: a, references: [large.png], provider: p}\n"
+        "  - {prompt: b, references: [small.png], mask: opaque.png}\n"
+        "  - {prompt: c, references: [small.png], mask: mask.png}\n"
+        "  - {prompt: d, references: [photo.heic]}\n"
+        "  - {prompt: e, params: {image: ['data:image/png;base64,iVBORw0KGgo=']}}\n"
+        "  - {prompt: f, meta: {thumb: 'data:image/png;base64,iVBORw0KGgo='}}\n"
+    )
+    cli.write("m.yaml", lines)
+    assert _lines(cli, "m.yaml") == [
+        "m.yaml:7:30: reference 'large.png' can't be made as small as 100 bytes",
+        "m.yaml:8:48: mask 'opaque.png' has no alpha channel: a mask is transparent where the picture is to change",
+        "m.yaml:9:48: mask 'mask.png' has 32x64 pixels, the first reference 64x64: they must be alike",
+        "m.yaml:10:30: reference 'photo.heic' is a HEIC photo, which nobody here can read: save it as JPEG",
+        "m.yaml:11:25: params.image.0 holds a picture: give it in 'references', as a file, a link or a data URL",
+        "m.yaml:12:23: meta.thumb holds a picture: give it in 'references', as a file, a link or a data URL",
+    ]
+
+
+def test_a_picture_larger_than_the_provider_takes_is_a_mistake_until_it_may_be_shrunk(cli: Cli) -> None:
+    _painted(cli.folder / "large.png", (1900, 1900))
+    text = (
+        "providers:\n"
+        "  mine: {extends: apiyi, base_url: simulator%s}\n"
+        "provider: mine\n"
+        "jobs:\n"
+        "  - {prompt: a, references: [large.png]}\n"
+    )
+    cli.write("m.yaml", text % "")
+    (line,) = _lines(cli, "m.yaml")
+    assert line.startswith("m.yaml:5:30: reference 'large.png' has 10,8")
+    assert line.endswith(
+        " bytes, more than the 10,000,000 allowed by mine: 'references: {max_bytes: 10000000}' there shrinks it"
+    )
+    cli.write("m.yaml", text % ", references: {max_bytes: 500000}")
+    assert cli.json("plan", "m.yaml")["jobs"]["new"] == 1
+
+
+def test_a_mistake_in_the_references_of_a_provider_is_named(cli: Cli) -> None:
+    cli.write("m.yaml", f"{HEAD}providers: {{simulator: {{references: {{max_sides: 9}}}}}}\njobs: [{{prompt: a}}]\n")
+    (line,) = _lines(cli, "m.yaml")
+    assert "unknown key 'max_sides' in references of provider 'simulator', did you mean 'max_side'?" in line

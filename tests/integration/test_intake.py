@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from batchgen.images.references import REFERENCES
+from batchgen.images.stored import REFERENCES
 from batchgen.intake import take_in
 from batchgen.ledger.records import Difference, Filter
 from batchgen.ledger.store import Ledger

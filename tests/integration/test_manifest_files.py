@@ -563,3 +563,25 @@ def test_after_the_first_mistake_nothing_more_is_yielded(write: Writer) -> None:
     assert next(entries).job.prompt == "a"
     with pytest.raises(ManifestError):
         next(entries)
+
+
+def test_what_a_large_picture_is_shrunk_to_is_part_of_its_job_and_no_other_setting_is(tmp_path: Path) -> None:
+    Image.effect_noise((400, 300), 50).save(tmp_path / "large.png")
+    Image.new("RGB", (20, 20)).save(tmp_path / "small.png")
+
+    def read(setting: str) -> list[Entry]:
+        path = tmp_path / "m.yaml"
+        path.write_text(
+            f"providers: {{p: {{base_url: simulator{setting}}}}}\nprovider: p\ndefaults: {{model: m}}\n"
+            "jobs: [{prompt: a, references: [large.png]}, {prompt: b, references: [small.png]}]\n"
+        )
+        return _entries(path)
+
+    plain = read("")
+    shrunk = read(", references: {max_side: 100}")
+    assert shrunk[0].fingerprint != plain[0].fingerprint
+    assert [entry.job.id for entry in shrunk] == [entry.job.id for entry in plain]
+    assert shrunk[1].fingerprint == plain[1].fingerprint
+    # Bounds that change nothing of what is sent change no job.
+    assert read(", references: {max_side: 400}") == plain
+    assert read(", references: {max_side: 100, max_bytes: 900000}") == shrunk

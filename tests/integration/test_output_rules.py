@@ -15,9 +15,9 @@ from PIL import Image
 from batchgen.errors import LinkDead, ManifestError
 from batchgen.events import Saved
 from batchgen.images.looks import difference_hash
-from batchgen.images.references import stored
 from batchgen.images.remarks import NEAR, bits_apart
 from batchgen.images.settle import settle_spool
+from batchgen.images.stored import DataUrls
 from batchgen.ledger.records import SavedFile
 from batchgen.ledger.store import Ledger
 from batchgen.manifest.load import open_manifest
@@ -29,9 +29,9 @@ TOLD: dict[str, Json] = {"job": "cat", "prompt": "a cat", "model": "m", "task_id
 BOTH = OutputRules(embed=True, sidecar=True)
 
 
-def painted(format: str = "PNG", side: int = 64) -> bytes:
+def painted(format: str = "PNG", side: int = 64, mode: str = "RGB") -> bytes:
     file = io.BytesIO()
-    Image.linear_gradient("L").rotate(30).resize((side, side)).convert("RGB").save(file, format)
+    Image.linear_gradient("L").rotate(30).resize((side, side)).convert(mode).save(file, format)
     return file.getvalue()
 
 
@@ -196,21 +196,20 @@ def with_jobs(folder: Path, text: str) -> list[Entry]:
 
 
 def test_a_data_url_becomes_a_file_of_the_workspace_and_the_fingerprint_stays(tmp_path: Path) -> None:
-    data = painted()
+    data = painted(mode="RGBA")
     text = f"provider: openai\njobs:\n- {{prompt: x, references: ['{data_url(data)}'], mask: '{data_url(data)}'}}\n"
     (before,) = with_jobs(tmp_path, text)
-    (after,) = stored([before], tmp_path / "w")
+    urls = DataUrls(tmp_path / "w")
+    (after,) = urls.stored([before])
     path = tmp_path / "w" / "images" / ".references" / f"{hashlib.sha256(data).hexdigest()}.png"
     assert path.read_bytes() == data
     assert (after.job.references, after.job.mask) == ((str(path),), str(path))
     assert (after.fingerprint, after.job.id) == (before.fingerprint, before.job.id)
-    assert list(stored([after], tmp_path / "w")) == [after]
-
-
-def test_a_data_url_that_no_provider_takes_is_the_manifests_mistake(tmp_path: Path) -> None:
-    text = "provider: openai\njobs:\n- {prompt: x, references: ['" + data_url(painted("BMP")) + "']}\n"
-    with pytest.raises(ManifestError, match=r"m\.yaml:3: data URL \(image/png\) is not a PNG"):
-        list(stored(with_jobs(tmp_path, text), tmp_path))
+    assert list(urls.stored([after])) == [after]
+    urls.prune()
+    assert path.exists()
+    DataUrls(tmp_path / "w").prune()
+    assert not path.exists()
 
 
 HEAD = "provider: simulator\n"

@@ -1,45 +1,168 @@
-"""References that are links, for an endpoint that takes bytes: fetched under the rules of downloads."""
+"""References made ready: links fetched under the rules of downloads, pictures fitted, and all of it once a run."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
+import anyio
 import pytest
 from PIL import Image
 
-from batchgen.errors import BadReference, NotSent
+from batchgen.errors import BadReference, ReferenceLost
+from batchgen.events import Event, Failed
 from batchgen.images.addresses import AddressGuard
-from batchgen.images.references import fetched
-from batchgen.model import Endpoint, Job, Picture, Submission
-from batchgen.providers.profile import Profile
+from batchgen.images.references import READY, MadeReady, References, forget
+from batchgen.model import Endpoint, Job, Submission
+from batchgen.providers.profile import Profile, Shrinking
 from batchgen.transport import Transport
 from batchgen.worker import Worker, WorkerSettings
 from tests.integration.loopback import Answer, Loopback, Then, http
 
 OWN = AddressGuard(frozenset({"127.0.0.1"}), False)
 PUBLIC = AddressGuard(frozenset(), False)
+IMAGES = Profile(name="p", base_url="http://127.0.0.1:9/v1", endpoint=Endpoint.IMAGES)
+CHAT = replace(IMAGES, endpoint=Endpoint.CHAT)
 
 
-def _png() -> bytes:
+def picture(size: tuple[int, int] = (16, 16), format: str = "PNG", mode: str = "RGB") -> bytes:
     file = BytesIO()
-    Image.new("RGB", (16, 16), "red").save(file, "PNG")
+    Image.new(mode, size).save(file, format)
     return file.getvalue()
 
 
-PNG = _png()
+PNG = picture()
 
 
-async def fetch(url: str, guard: AddressGuard = OWN, max_bytes: int = 1 << 20) -> Picture:
+def opened(data: bytes | None) -> Image.Image:
+    assert data is not None
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image
+
+
+def job(*references: str, mask: str | None = None) -> Job:
+    return Job(id="a", prompt="x", provider=("p",), model="m", references=references, mask=mask)
+
+
+@dataclass
+class Desk:
+    """References over a transport of their own."""
+
+    made: References
+    guard: AddressGuard = OWN
+    profile: Profile = IMAGES
+    folder: Path = field(default_factory=Path)
+
+    async def ready(self, *sources: str, mask: str | None = None) -> MadeReady:
+        return await self.made.of(job(*sources, mask=mask), self.profile, self.guard)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with Transport(proxies={}) as transport:
-        return await fetched(url, transport=transport, guard=guard, max_bytes=max_bytes)
+        yield Desk(References(tmp_path, transport), folder=tmp_path)
 
 
-async def test_a_link_becomes_the_bytes_behind_it_and_its_type_comes_from_them() -> None:
+def test_what_a_run_made_ready_is_gone_after_it(tmp_path: Path) -> None:
+    (tmp_path / READY).mkdir(parents=True)
+    (tmp_path / READY / "x").write_bytes(b"x")
+    forget(tmp_path)
+    forget(tmp_path)
+    assert not (tmp_path / READY).exists()
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+async def test_a_file_that_providers_take_stays_byte_for_byte_and_its_type_comes_from_it(desk: Desk) -> None:
+    (desk.folder / "猫.jpg").write_bytes(PNG)
+    (ready,) = (await desk.ready(str(desk.folder / "猫.jpg"))).references
+    assert (ready.name, ready.mime, ready.data, ready.url) == ("猫.png", "image/png", PNG, None)
+    assert not (desk.folder / READY).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none.png", "No such file"),
+        ("", "is not a file"),
+        ("text.png", "is not an image"),
+        ("large.png", "more than the 20,971,520 allowed"),
+        ("nul\0.png", "not a path"),
+    ],
+)
+async def test_a_file_that_changed_since_the_plan_ends_its_job_in_one_line(
+    desk: Desk, name: str, words: str
+) -> None:
+    (desk.folder / "text.png").write_text("hello")
+    (desk.folder / "large.png").write_bytes(PNG + bytes(20 << 20))
+    with pytest.raises(BadReference, match=words):
+        await desk.ready(f"{desk.folder}/{name}")
+
+
+async def test_a_large_picture_is_shrunk_once_for_all_jobs_that_want_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = desk.folder / "a.png"
+    source.write_bytes(picture((400, 200)))
+    desk.profile = replace(IMAGES, references=Shrinking(max_side=100))
+    made: list[MadeReady] = []
+
+    async def ask() -> None:
+        made.append(await desk.ready(str(source)))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(8):
+            group.start_soon(ask)
+    assert opened(made[0].references[0].data).size == (100, 50)
+    # The very same bytes: nobody made them a second time.
+    assert len({id(one.references[0].data) for one in made}) == 1
+    # Pushed out of memory, they come from the disk and not from the picture.
+    monkeypatch.setattr("batchgen.images.references._REMEMBERED", 0)
+    other = desk.folder / "b.png"
+    other.write_bytes(PNG)
+    await desk.ready(str(other))
+    (kept,) = (desk.folder / READY).iterdir()
+    assert kept.read_bytes() == made[0].references[0].data
+    kept.write_bytes(PNG)
+    assert (await desk.ready(str(source))).references[0].data == PNG
+
+
+async def test_a_picture_that_was_drawn_anew_is_read_anew(desk: Desk) -> None:
+    source = desk.folder / "a.png"
+    source.write_bytes(PNG)
+    await desk.ready(str(source))
+    source.write_bytes(picture((32, 32)))
+    assert opened((await desk.ready(str(source))).references[0].data).size == (32, 32)
+
+
+async def test_a_mask_follows_its_reference_when_that_is_shrunk(desk: Desk) -> None:
+    (desk.folder / "a.png").write_bytes(picture((400, 200)))
+    (desk.folder / "mask.png").write_bytes(picture((400, 200), mode="RGBA"))
+    (desk.folder / "other.png").write_bytes(picture((300, 300), mode="RGBA"))
+    desk.profile = replace(IMAGES, references=Shrinking(max_side=100))
+    made = await desk.ready(f"{desk.folder}/a.png", mask=f"{desk.folder}/mask.png")
+    assert made.mask is not None
+    assert (opened(made.mask.data).size, opened(made.mask.data).mode) == ((100, 50), "RGBA")
+    with pytest.raises(BadReference, match="the mask has 300x300 pixels, the first reference 400x200"):
+        await desk.ready(f"{desk.folder}/a.png", mask=f"{desk.folder}/other.png")
+
+
+# --- links -------------------------------------------------------------------------------------
+
+
+async def test_a_link_becomes_the_bytes_behind_it_once(desk: Desk) -> None:
     async with Loopback([http(302, Location="/cat"), http(200, PNG, Content_Type="text/plain")]) as server:
-        picture = await fetch(server.url("/r?signature=secret"))
-        assert picture == Picture(name="r.png", mime="image/png", data=PNG)
-        assert server.target(1) == "/cat"
+        for _ in range(2):
+            (ready,) = (await desk.ready(server.url("/r?signature=secret"))).references
+            assert (ready.name, ready.mime, ready.data) == ("r.png", "image/png", PNG)
+        assert [server.target(number) for number in range(2)] == ["/r?signature=secret", "/cat"]
+        assert len(server.requests) == 2
         assert server.header(0, "Authorization") is None
 
 
@@ -48,25 +171,27 @@ async def test_a_link_becomes_the_bytes_behind_it_and_its_type_comes_from_them()
     [
         (http(404), "HTTP 404"),
         (http(403), "HTTP 403"),
-        (http(200, b"<html>"), "not a PNG"),
-        (http(200, PNG + b"x" * 4000), "larger than the 2000 bytes"),
+        (http(200, b"<html>"), "is not an image"),
+        (http(200, PNG + bytes(2000)), "more than the 2,000 allowed"),
         (http(302, Location="/again"), "more than 5 redirects"),
         (http(302, Location="http://10.0.0.1/a.png"), "not a public address"),
     ],
     ids=["gone", "forbidden", "a page", "too large", "redirects for ever", "redirect to a private address"],
 )
-async def test_a_link_without_a_picture_ends_the_job_in_one_line(answer: Answer, words: str) -> None:
+async def test_a_link_without_a_picture_ends_the_job_in_one_line(desk: Desk, answer: Answer, words: str) -> None:
+    desk.profile = replace(IMAGES, largest_reference=2000)
     async with Loopback([answer]) as server:
         with pytest.raises(BadReference, match=words) as caught:
-            await fetch(server.url("/a.png?signature=secret"), max_bytes=2000)
+            await desk.ready(server.url("/a.png?signature=secret"))
     assert "secret" not in caught.value.message
     assert "\n" not in caught.value.message
 
 
-async def test_a_private_address_is_never_asked() -> None:
+async def test_a_private_address_is_never_asked(desk: Desk) -> None:
+    desk.guard = PUBLIC
     async with Loopback([http(200, PNG)]) as server:
         with pytest.raises(BadReference, match="not a public address"):
-            await fetch(server.url(), PUBLIC)
+            await desk.ready(server.url())
         assert server.requests == []
 
 
@@ -75,38 +200,70 @@ async def test_a_private_address_is_never_asked() -> None:
     [http(503), http(429), http(200, PNG[:40], Then.CLOSE, Content_Length=str(len(PNG)))],
     ids=["an outage", "a limit", "a cut"],
 )
-async def test_trouble_that_may_pass_is_one_where_the_provider_was_sent_nothing(answer: Answer) -> None:
-    async with Loopback([answer]) as server:
-        with pytest.raises(NotSent, match="reference http"):
-            await fetch(server.url())
+async def test_trouble_on_the_way_to_a_link_may_pass(desk: Desk, answer: Answer) -> None:
+    async with Loopback([answer, http(200, PNG)]) as server:
+        with pytest.raises(ReferenceLost, match="reference http") as caught:
+            await desk.ready(server.url())
+        assert caught.value.status is None  # no word of the provider
+        assert (await desk.ready(server.url())).references[0].data == PNG
 
 
-async def test_nobody_there_is_trouble_that_may_pass() -> None:
+async def test_nobody_there_is_trouble_that_may_pass(desk: Desk) -> None:
     async with Loopback([http(200)]) as server:
         url = server.url()
-    with pytest.raises(NotSent, match="reference http"):
-        await fetch(url)
+    with pytest.raises(ReferenceLost, match="reference http"):
+        await desk.ready(url)
+
+
+# --- sent --------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def working(folder: Path, provider: Loopback, endpoint: Endpoint) -> AsyncIterator[Worker]:
+    profile = Profile(name="p", base_url=provider.url("/v1"), endpoint=endpoint)
+    async with Transport(proxies={}) as transport:
+        settings = WorkerSettings(
+            workspace=folder,
+            profiles={"p": profile},
+            keys={"p": {"KEY": "sk-secret"}},
+            guards={"p": OWN},
+            max_image_bytes=1 << 20,
+            task_patience=1.0,
+        )
+        yield Worker(settings, transport, now=lambda: 0.0)
+
+
+async def tell(worker: Worker, job: Job) -> Event:
+    """What a try of the job ends with."""
+    work = Submission(attempt_id=1, job=job, provider="p", ask=1, idempotency_key="k", key="KEY")
+    return [event async for event in worker.run(work)][-1]
 
 
 @pytest.mark.parametrize("endpoint", Endpoint)
 async def test_only_the_images_endpoint_is_sent_bytes_for_a_link(tmp_path: Path, endpoint: Endpoint) -> None:
     async with Loopback([http(200, PNG)]) as pictures, Loopback([http(400, b"{}")]) as provider:
-        profile = Profile(name="p", base_url=provider.url("/v1"), endpoint=endpoint)
-        async with Transport(proxies={}) as transport:
-            settings = WorkerSettings(
-                workspace=tmp_path,
-                profiles={"p": profile},
-                keys={"p": {"KEY": "sk-secret"}},
-                guards={"p": OWN},
-                max_image_bytes=1 << 20,
-                task_patience=1.0,
-            )
-            job = Job(id="a", prompt="x", provider=("p",), model="m", references=(pictures.url(),), mask=None)
-            work = Submission(attempt_id=1, job=job, provider="p", ask=1, idempotency_key="k", key="KEY")
-            async for _ in Worker(settings, transport, now=lambda: 0.0).run(work):
-                pass
+        async with working(tmp_path, provider, endpoint) as worker:
+            await tell(worker, job(pictures.url()))
         images = endpoint is Endpoint.IMAGES
         assert len(pictures.requests) == images
         assert (PNG in provider.requests[0]) is images
         assert (pictures.url().encode() in provider.requests[0]) is not images
         assert all(b"sk-secret" not in request for request in pictures.requests)
+
+
+UNREAD = http(400, b'{"error": {"message": "Error while downloading file. Upstream status code: 407."}}')
+
+
+async def test_a_link_that_the_provider_could_not_fetch_goes_as_a_data_url_from_then_on(tmp_path: Path) -> None:
+    async with Loopback([http(200, PNG)]) as pictures, Loopback([UNREAD]) as provider:
+        async with working(tmp_path, provider, Endpoint.CHAT) as worker:
+            told = [await tell(worker, job(pictures.url())) for _ in range(3)]
+        sent = [json.loads(request.partition(b"\r\n\r\n")[2]) for request in provider.requests]
+        urls = [one["messages"][0]["content"][1]["image_url"]["url"] for one in sent]
+        assert urls[0] == pictures.url()
+        assert urls[1].startswith("data:image/png;base64,")
+        assert urls[2] == urls[1]
+        assert len(pictures.requests) == 1
+    # The first is worth another try; once it was sent as bytes, there is nothing left to mend.
+    kinds = [event.error.kind for event in told if isinstance(event, Failed)]
+    assert kinds == ["reference_unread", "bad_reference", "bad_reference"]

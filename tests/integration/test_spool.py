@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.errors import BadImage, BadReference, WorkspaceError
-from batchgen.images.references import ready
+from batchgen.errors import BadImage, WorkspaceError
 from batchgen.images.spool import SLICE, decoded, spool_inline
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
@@ -97,49 +96,3 @@ async def test_a_full_disk_is_the_workspaces_fault(tmp_path: Path) -> None:
     (incoming / "a.tmp").symlink_to("/dev/full")
     with pytest.raises(WorkspaceError, match="No space left"):
         await spool_inline(encode(os.urandom(100_000)), tmp_path, "a", 1 << 20)
-
-
-async def test_a_reference_file_is_read_and_its_type_comes_from_its_bytes(tmp_path: Path) -> None:
-    (tmp_path / "猫.jpg").write_bytes(PNG)
-    picture = await ready(str(tmp_path / "猫.jpg"))
-    assert (picture.name, picture.mime, picture.data, picture.url) == ("猫.jpg", "image/png", PNG, None)
-
-
-async def test_a_reference_link_is_passed_on_unread() -> None:
-    picture = await ready("https://a.test/b/c.png?sig=%2B")
-    assert (picture.name, picture.url, picture.data) == ("c.png", "https://a.test/b/c.png?sig=%2B", None)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        f"data:image/jpeg;base64,{encode(PNG)}",
-        f"DATA:;BASE64,{encode(PNG).replace('+', '%2B').replace('=', '%3D')}",
-        "data:image/png," + "".join(f"%{byte:02x}" for byte in PNG),
-    ],
-)
-async def test_a_data_url_becomes_its_bytes(url: str) -> None:
-    picture = await ready(url)
-    assert (picture.name, picture.mime, picture.data) == ("reference.png", "image/png", PNG)
-
-
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ("data:image/png;base64,!!!!", "not valid base64"),
-        ("data:image/png;base64", "holds no data"),
-        ("data:text/plain,hello", "not a PNG"),
-        (f"data:image/png;base64,{encode(PNG * 2)}", "larger than"),
-        ("data:image/png," + "A" * 3000, "larger than"),
-        ("none.png", "No such file"),
-        ("", "not a file"),
-        ("text.png", "not a PNG"),
-        ("large.png", "larger than"),
-        ("null\0.png", "can't be read"),
-    ],
-)
-async def test_a_reference_that_cannot_be_sent_says_why(source: str, words: str, tmp_path: Path) -> None:
-    (tmp_path / "text.png").write_text("hello")
-    (tmp_path / "large.png").write_bytes(PNG * 2)
-    with pytest.raises(BadReference, match=words):
-        await ready(source if source.startswith("data:") else f"{tmp_path}/{source}", max_bytes=len(PNG))

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from batchgen.errors import BadRequest, JobError, NotSent, RateLimited, Saturated, ServerError
+from batchgen.errors import (
+    BadReference,
+    BadRequest,
+    JobError,
+    NotSent,
+    RateLimited,
+    ReferenceLost,
+    Saturated,
+    ServerError,
+)
 from batchgen.pacing import Breaker, Line, Rate, Stall
 
 
@@ -171,4 +180,15 @@ def test_refusals_among_requests_that_were_taken_open_no_breaker_though_none_is_
     for number, trip in enumerate([line.take(0.0) for _ in range(500)]):
         if number % 10 == 0:
             line.failed(trip, RateLimited("429"), 0.1)
+    assert not line.breaker.is_open
+
+
+def test_a_reference_that_was_not_to_be_had_says_nothing_of_the_provider() -> None:
+    line = Line()
+    for error in [ServerError("no")] * 4 + [ReferenceLost("gone"), BadReference("gone")] * 9:
+        line.failed(line.take(0.0), error, 0.0)
+    assert not line.breaker.is_open
+    line.failed(line.take(0.0), ServerError("no"), 0.0)
+    assert line.breaker.is_open  # the four before still count
+    line.failed(line.take(0.0), BadReference("the provider's own word", status=400), 0.0)
     assert not line.breaker.is_open

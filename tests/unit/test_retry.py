@@ -244,3 +244,10 @@ def test_a_model_that_is_not_there_is_asked_for_elsewhere_at_once() -> None:
 )
 def test_what_was_refused_or_may_have_been_billed_never_goes_elsewhere(error: JobError) -> None:
     assert decide(error, _history(tries=5, others=True), now=NOW, jitter=0.0).action is Action.END
+
+
+def test_a_reference_whose_host_is_down_is_the_jobs_own_trouble_even_while_its_provider_is_down() -> None:
+    error = errors.ReferenceLost("reference https://a.test/b.png can't be fetched now: HTTP 503")
+    for tries, state in ((0, JobState.PENDING), (5, JobState.FAILED)):
+        verdict = decide(error, _history(tries, down=True), now=NOW, jitter=0.0)
+        assert (verdict.state, verdict.counted) == (state, True)

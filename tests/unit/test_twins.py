@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 import pytest
 
-from batchgen.images.references import _from_data_url
+from batchgen.images.fitting import fitted
 from batchgen.model import Endpoint, Entry, Job
 from batchgen.providers.builtin import BUILTIN
 from batchgen.providers.keys import needs_key
 from batchgen.providers.prices import Price
-from batchgen.providers.profile import SIMULATED, Limits, Profile
+from batchgen.providers.profile import SIMULATED, Bounds, Limits, Profile
 from batchgen.providers.twins import SPEED, STAND_IN, TYPICAL_SECONDS, Night, twin, without_links
 from batchgen.simulator.settings import parse_settings
 
@@ -56,6 +58,21 @@ def test_references_that_are_links_give_way_to_a_picture_and_say_so() -> None:
     entry = without_links(Entry(job=job, fingerprint="f", place="a.yaml:1", warnings=("first",)))
     assert entry.job.references == ("/a.png", STAND_IN)
     assert len(entry.warnings) == 2
-    assert _from_data_url(STAND_IN, 10_000).mime == "image/png"
+    grey = fitted(b64decode(STAND_IN.partition(",")[2]), Bounds(10_000))
+    assert (grey.format, grey.size) == ("png", (64, 64))
     plain = Entry(job=Job(id="j", prompt="p", provider=("gate",), model="m"), fingerprint="f", place="a.yaml:1")
     assert without_links(plain) is plain
+
+
+@pytest.mark.parametrize(
+    ("reference", "mask", "stands"),
+    [
+        ("https://x.example/a.png", "/m.png", STAND_IN),
+        ("https://x.example/a.png", "https://x.example/m.png", STAND_IN),
+        ("/a.png", "https://x.example/m.png", None),
+        ("/a.png", "/m.png", "/m.png"),
+    ],
+)
+def test_a_mask_is_as_large_as_what_stands_for_its_reference(reference: str, mask: str, stands: str | None) -> None:
+    job = Job(id="j", prompt="p", provider=("gate",), model="m", references=(reference,), mask=mask)
+    assert without_links(Entry(job=job, fingerprint="f", place="a.yaml:1")).job.mask == stands

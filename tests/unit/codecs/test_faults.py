@@ -20,6 +20,7 @@ from batchgen.errors import (
     NotAllowed,
     QuotaSpent,
     RateLimited,
+    ReferenceUnread,
     Refused,
     Saturated,
     ServerError,
@@ -195,15 +196,17 @@ def test_a_gateways_error_has_its_one_meaning() -> None:
 
 
 _BAD_REFERENCES = (
-    "invalid_image invalid_image_format invalid_image_mode invalid_base64_image invalid_image_url image_too_large "
+    "invalid_image invalid_image_format invalid_image_mode invalid_base64_image image_too_large "
     "image_too_small image_parse_error image_file_too_large unsupported_image_media_type empty_image_file "
-    "failed_to_download_image image_file_not_found invalid_image_file"
+    "image_file_not_found invalid_image_file"
 )
 OFFICIAL: list[tuple[int, str, str, type[JobError]]] = [
     (400, "content_policy_violation", "Your request was rejected as a result of our safety system.", Refused),
     (400, "image_content_policy_violation", "no", Refused),
     *((400, code, "no", BadReference) for code in _BAD_REFERENCES.split()),
-    (400, "invalid_value", "Error while downloading file. Upstream status code: 407.", BadReference),
+    (400, "failed_to_download_image", "no", ReferenceUnread),
+    (400, "invalid_image_url", "no", ReferenceUnread),
+    (400, "invalid_value", "Error while downloading file. Upstream status code: 407.", ReferenceUnread),
     (400, "invalid_value", "n is too large", BadRequest),
     (400, "unknown_parameter", "Unknown parameter: 'quality'", BadRequest),
     (400, "invalid_request_error", "no", BadRequest),
