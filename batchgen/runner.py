@@ -64,8 +64,9 @@ class Runner:
                 await settle_leftovers(self._context, self._simulated)
             await self._context.relay.settle()
             await self._note_traffic(over=True)
-        reasons = (self._context.budget.reached, *(lane.gave_up for lane in self._lanes.values()))
-        return self._context.stop.reason or "; ".join(filter(None, reasons)) or None
+        missed = (lane.gave_up for name, lane in self._lanes.items() if self._context.routing.stranded(name))
+        reasons = filter(None, (self._context.budget.reached, *missed))
+        return self._context.stop.reason or "; ".join(reasons) or None
 
     async def _submit(self, found: dict[str, list[OpenAttempt]]) -> None:
         paces = await self._context.ledger.paces()
@@ -102,7 +103,10 @@ class Runner:
             status = lane.keys.status(lane.due, now)
             status = replace(status, note="; ".join(filter(None, (status.note, self._context.routing.note(name)))))
             until = status.waiting_until
-            self._context.sink.waiting(name, until if until != math.inf else None, status.reason)
+            # Nobody waits for one whose jobs another does.
+            taken_over = lane.gave_up is not None and not self._context.routing.stranded(name)
+            reason = None if taken_over else status.reason
+            self._context.sink.waiting(name, until if until != math.inf else None, reason)
             if over:
                 # Nobody waits any more; why a provider was left is worth keeping.
                 status = replace(status, waiting_until=None, reason=status.reason if lane.gave_up else None)

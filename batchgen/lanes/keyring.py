@@ -136,7 +136,8 @@ class Keyring:
         for one in self._live:
             if every or one is gate:
                 one.parked = self._lost = error
-                log.warning("%s: no more with key %s: %s", self._provider, one.key, why(error))
+                which = f"no more with key {one.key}" if len(self._gates) > 1 else "stopped"
+                log.warning("%s: %s: %s", self._provider, which, why(error))
         self.bell.ring()
 
     def gives_up_at(self) -> float:
@@ -205,7 +206,7 @@ class Keyring:
             limit=sum(gate.limit for gate in self._live or self._gates),
             waiting_until=until,
             reason=reason,
-            note=self._dropped(),
+            note=self.dropped(),
         )
 
     def fresh_paces(self) -> dict[tuple[str | None, str], Pace]:
@@ -215,7 +216,7 @@ class Keyring:
         self._noted |= fresh
         return fresh
 
-    def _dropped(self) -> str | None:
+    def dropped(self) -> str | None:
         """Which keys get nothing more and why, while others go on."""
         if not self._live:
             return None

@@ -58,6 +58,10 @@ class Routing:
             self._gone.add(provider)
         self.stir()
 
+    def stranded(self, provider: str) -> bool:
+        """Whether jobs of this provider, which gave out, have no other one left to go to."""
+        return any(provider in route and self._gone.issuperset(route) for route in self._routes.values())
+
     def with_(self, provider: str, now: float) -> list[str]:
         """The routes that lead to this provider now, or may do so once the one that serves them fails."""
         return [
@@ -103,11 +107,15 @@ class Routing:
         return ", ".join(self._moves(provider)) or None
 
     def told(self) -> tuple[str, ...]:
-        """A line for each provider whose jobs went to others, and why."""
+        """A line for each provider whose jobs went to others, and for each that lost a key; and why."""
         firsts = dict.fromkeys(first for first, _ in self._went)
-        return tuple(
-            f"{self._reasons.get(first, f'{first} could not serve them')}: {', '.join(self._moves(first))}"
-            for first in firsts
+        dropped = ((name, ring.dropped()) for name, ring in self._rings.items())
+        return (
+            *(
+                f"{self._reasons.get(first, f'{first} could not serve them')}: {', '.join(self._moves(first))}"
+                for first in firsts
+            ),
+            *(f"{name}: {words}" for name, words in dropped if words),
         )
 
     def _moves(self, provider: str) -> Iterator[str]:

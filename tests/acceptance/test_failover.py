@@ -103,6 +103,15 @@ def test_both_out_of_credit_the_run_leaves_with_exit_3_and_says_why_of_both(cli:
     assert cli.ask("out/m", "SELECT sum(tries) FROM jobs") == [(0,)]
 
 
+def test_a_limit_is_the_reason_to_stop_and_not_the_provider_that_another_stands_in_for(cli: Cli) -> None:
+    with Cutting(Face.BLIND, statuses=itertools.repeat(SPENT)) as first, Cutting(Face.BLIND) as second:
+        manifest(cli, first, second, listed(numbered(20)))
+        done = cli.run("run", "m.yaml", "--limit", "5", code=3)
+        assert second.total == 5
+    assert "stopped early: --limit 5 was reached\n" in done.stderr
+    assert cli.states("out/m") == {"pending": 15, "done": 5}
+
+
 def test_a_job_whose_model_the_first_does_not_have_goes_to_the_next_and_the_others_stay(cli: Cli) -> None:
     with Cutting(Face.BLIND, statuses=iter([NO_MODEL])) as first, Cutting(Face.BLIND) as second:
         manifest(cli, first, second, listed(numbered(8)), settings="concurrency: 1")

@@ -50,6 +50,9 @@ def test_a_bad_key_is_dropped_once_and_the_other_does_everything(cli: Cli, provi
         assert simulator.posts <= 12 + 2
     assert served(cli) == {"SECOND_KEY": 12}
     assert cli.ask("out/m", "SELECT sum(counted) FROM attempts WHERE outcome = 'failed'") == [(0,)]
+    dropped = "key FIRST_KEY dropped: the key was refused (无效的令牌)"
+    assert f"tu-zi: {dropped}\n" in done.stderr
+    assert cli.json("status", "out/m")["providers"]["tu-zi"]["reason"] == dropped
     log = (cli.folder / "out/m/run.log").read_text()
     assert log.count("no more with key FIRST_KEY: the key was refused") == 1
     silent(cli, done.stdout, done.stderr)

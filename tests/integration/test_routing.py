@@ -88,6 +88,17 @@ async def test_a_lane_that_left_is_no_reason_to_wait_unless_its_provider_gave_ou
     assert "b" in night.going()
 
 
+async def test_a_provider_is_missed_only_where_no_other_of_a_list_goes_on() -> None:
+    night = Night()
+    night.routing.leave("a", gone=True)
+    assert not night.routing.stranded("a")
+    night.routing.leave("b", gone=True)
+    assert night.routing.stranded("b")
+    assert not night.routing.stranded("a")
+    night.routing.leave("c", gone=True)
+    assert night.routing.stranded("a")
+
+
 async def test_a_job_that_was_turned_away_has_the_rest_of_its_list_left() -> None:
     night = Night()
     job = Job(id="x", prompt="p", provider=NAMES, model="m")
