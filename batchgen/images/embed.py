@@ -1,4 +1,4 @@
-"""Words written into a whole image file, its pixels untouched: PNG text, a JPEG's or WebP's XMP packet.
+"""Words written into a whole image file, its pixels untouched: PNG text, a JPEG's Exif and XMP, a WebP's XMP.
 
 Chunks are put in between those that are there; nothing is decoded or encoded anew. The same words and
 bytes give the same file always. A content credential (C2PA) in the file no longer fits it afterwards.
@@ -14,6 +14,8 @@ from xml.sax.saxutils import escape
 
 _PNG_HEAD: Final = 8
 _XMP_MARK: Final = b"http://ns.adobe.com/xap/1.0/\0"
+_EXIF_MARK: Final = b"Exif\0\0"
+_IMAGE_DESCRIPTION: Final = 0x010E
 _JPEG_SEGMENT: Final = 65_533
 _WEBP_XMP: Final = 0x04
 _WEBP_ALPHA: Final = 0x10
@@ -73,19 +75,34 @@ def _png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def _jpeg(data: bytes, words: Mapping[str, str]) -> bytes:
-    """One APP1 segment behind JFIF's and Exif's own, which readers want first."""
-    content = _XMP_MARK + _xmp(words)
-    if len(content) > _JPEG_SEGMENT:
+    """XMP in an APP1 segment behind JFIF's and Exif's own, which readers want first; Exif where there is none."""
+    contents = [_EXIF_MARK + _exif(words["prompt"])] if "prompt" in words else []
+    contents.append(_XMP_MARK + _xmp(words))
+    if max(map(len, contents)) > _JPEG_SEGMENT:
         raise NotEmbedded("the prompt is longer than a JPEG can hold")
     at = end = 2
     while data[at] == 0xFF and data[at + 1] in range(0xE0, 0xF0):
         marker, size = data[at + 1], struct.unpack_from(">H", data, at + 2)[0]
         if data[at + 4 :].startswith(_XMP_MARK):
             raise NotEmbedded("it has an XMP packet of its own")
+        if data[at + 4 :].startswith(_EXIF_MARK):
+            # Its own stays as it is: the words are in the XMP packet all the same.
+            contents = contents[-1:]
         at += 2 + size
         if marker in (0xE0, 0xE1):
             end = at
-    return b"".join((data[:end], b"\xff\xe1", struct.pack(">H", len(content) + 2), content, data[end:]))
+    segments = (b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content for content in contents)
+    return b"".join((data[:end], *segments, data[end:]))
+
+
+def _exif(description: str) -> bytes:
+    """A TIFF directory of one entry, the description in UTF-8, which most readers expect in that text field."""
+    text = description.replace("\0", " ").encode() + b"\0"
+    # Behind the header of 8 bytes stand the count, the entry and the offset of a next directory: none. Up to four
+    # bytes of text stand in the entry itself.
+    value = text.ljust(4, b"\0") if len(text) <= 4 else struct.pack("<I", 26)
+    entry = struct.pack("<HHI", _IMAGE_DESCRIPTION, 2, len(text)) + value
+    return b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4) + (text if len(text) > 4 else b"")
 
 
 def _webp(data: bytes, words: Mapping[str, str]) -> bytes:
