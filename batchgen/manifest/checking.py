@@ -219,7 +219,8 @@ class Checker:
             unknown = found["type"] == "extra_forbidden"
             self._problems.add(row.place(loc, on_key=unknown), job_problem(found, row.name))
             doubtful.add(str(loc[0]))
-            doubtful.add(nearest(str(loc[0]), JOB_KEYS) or "")
+            if unknown:
+                doubtful.add(nearest(str(loc[0]), JOB_KEYS) or "")
         rest = {key: value for key, value in row.values.items() if key not in doubtful}
         return JobRow.model_validate(rest), doubtful
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from batchgen.manifest.matrix import Axis, word
@@ -88,6 +90,17 @@ def test_an_id_gets_its_values_behind_it_in_an_order_that_no_list_decides() -> N
     one = _jobs(_job(id="cat", prompt="{b}{a}"), _axes(b=["x"], a=["1", "16:9"]))
     two = _jobs(_job(id="cat", prompt="{b}{a}"), _axes(a=["16:9", "1"], b=["x"]))
     assert {job.id for job in one} == {"cat+1+x", "cat+16x9+x"} == {job.id for job in two}
+
+
+@settings(max_examples=20)
+@given(st.permutations(["a", "b", "c"]), st.permutations(["1", "2", "x y"]))
+def test_neither_the_order_of_lists_nor_that_of_values_decides_an_id(names: list[str], values: list[str]) -> None:
+    job = _job(id="{c}", prompt="{a} {m|n}")
+    lists = dict.fromkeys(names, values)
+    first = {name: ["1", "2", "x y"] for name in "abc"}
+    assert {(one.id, one.prompt) for one in _jobs(job, _axes(**lists))} == {
+        (one.id, one.prompt) for one in _jobs(job, _axes(**first))
+    }
 
 
 def test_an_id_that_names_a_value_does_not_get_it_again() -> None:
