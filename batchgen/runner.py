@@ -13,9 +13,12 @@ import anyio
 
 from batchgen.lanes.context import Context
 from batchgen.lanes.download import DownloadLane
+from batchgen.lanes.orders import obey
 from batchgen.lanes.submit import SubmitLane
 from batchgen.ledger.records import OpenAttempt
 from batchgen.leftovers import settle_leftovers
+
+PAUSED = "paused by the user"
 
 TRAFFIC_EVERY = 1.0
 """Seconds between two notes of what each provider does, for `status` and the progress line."""
@@ -94,6 +97,7 @@ class Runner:
 
     async def _report(self) -> None:
         while True:
+            await obey(self._context)
             await self._note_traffic()
             await anyio.sleep(TRAFFIC_EVERY)
 
@@ -102,6 +106,8 @@ class Runner:
         for name, lane in self._lanes.items():
             status = lane.keys.status(lane.due, now)
             status = replace(status, note="; ".join(filter(None, (status.note, self._context.routing.note(name)))))
+            if self._context.paused and not over:
+                status = replace(status, reason=PAUSED)
             until = status.waiting_until
             # Nobody waits for one whose jobs another does.
             taken_over = lane.gave_up is not None and not self._context.routing.stranded(name)

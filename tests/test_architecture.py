@@ -60,6 +60,7 @@ RINGS = {
     "progress": 4,
     "plan": 4,
     "notice": 4,
+    "web": 4,
     "doctor": 4,
     "summary": 4,
     "answers": 4,

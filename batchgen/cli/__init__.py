@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "verify": "Compare ledger, files and hashes.",
     "export": "What is done so far as a dataset: imagefolder, parquet, webdataset, csv, jsonl.",
     "report": "One HTML page: summary, charts, what is not done and why, every picture.",
+    "serve": "The live page of a batch in a browser.",
     "providers": "The provider profiles and what they take.",
     "doctor": "Will a run with this provider work: key, address, clock, disk. Free.",
     "simulate": "A simulated provider on this machine, with faults on request.",

@@ -154,6 +154,10 @@ class SubmitLane:
         hand, bell, context = self._hand, self.keys.bell, self._context
         while not self._closed():
             seen, now, ready, again = bell.rings, context.now(), 0.0, float("inf")
+            if context.paused:
+                hand.drop()
+                await bell.wait(seen)
+                continue
             if self.keys.is_out(now):
                 # It is sent one job now and then, to see whether it is back; the others go elsewhere.
                 hand.drop()

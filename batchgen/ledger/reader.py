@@ -92,15 +92,15 @@ class Reader:
                     break
 
     async def page(
-        self, filter: Filter, after: Params | None = None, *, listed: bool = True, all: bool = False
+        self, filter: Filter, after: Params | None = None, *, listed: bool = True, all: bool = False, most: int = PAGE
     ) -> tuple[Params | None, list[JobRecord]]:
-        """At most `PAGE` of the jobs that fit, and what to give as `after` for the next ones; None: no more.
+        """At most `most` of the jobs that fit, and what to give as `after` for the next ones; None: no more.
 
         `listed` False: those that the manifest no longer lists. `all`: with outputs of every round.
         The place holds good for another reader of the same ledger too.
         """
         place = after or {"position": -1, "key": -1}
-        params: Params = {**filter_params(filter), **place, "listed": listed, "limit": PAGE}
+        params: Params = {**filter_params(filter), **place, "listed": listed, "limit": most}
         return await self.ask(partial(_page_of_jobs, params, all))
 
     async def job(self, job_id: str) -> JobRecord | None:
@@ -140,6 +140,11 @@ class Reader:
     async def renewed(self, still: sync.Still) -> list[LookedAt] | None:
         """The pictures of the last reading of which `still` knows newer facts; None: one is not what it was."""
         return await self.ask(lambda db: sync.renewed(db, still))
+
+    async def choices(self) -> list[tuple[str, str, str | None]]:
+        """Every combination of model, provider and ratio, up to 500."""
+        rows = await self.ask(partial(_rows, "choices", {}))
+        return [(row["model"], row["provider"], row["ratio"]) for row in rows]
 
     async def warned(self) -> int:
         """How many listed jobs have warnings."""
@@ -224,7 +229,7 @@ def _page_of_jobs(params: Params, all: bool, db: sqlite3.Connection) -> tuple[Pa
     if not rows:
         return None, []
     last: Params = {"position": rows[-1]["position"], "key": rows[-1]["key"]}
-    return (last if len(rows) == PAGE else None), _records(db, rows, all)
+    return (last if len(rows) == params["limit"] else None), _records(db, rows, all)
 
 
 def _one_job(db: sqlite3.Connection, job_id: str) -> JobRecord | None:

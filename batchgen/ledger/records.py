@@ -178,7 +178,7 @@ class Difference:
 class Filter:
     """Which jobs; every field that is set must fit. `id_glob`, `provider`, `model`, `error` may be globs.
 
-    `warned`: only jobs with warnings; listings alone go by it.
+    `warned` (only jobs with warnings), `ratio` and `words` (in the prompt): listings alone go by these.
     """
 
     states: frozenset[JobState] = frozenset()
@@ -187,6 +187,8 @@ class Filter:
     model: str | None = None
     id_glob: str | None = None
     warned: bool = False
+    ratio: str | None = None
+    words: str | None = None
 
 
 Paces: TypeAlias = Mapping[tuple[str | None, str], Pace]

@@ -306,4 +306,6 @@ def filter_params(chosen: Filter) -> Params:
         "model": glob(chosen.model),
         "id": glob(chosen.id_glob),
         "warned": int(chosen.warned),
+        "ratio": chosen.ratio,
+        "words": chosen.words,
     }

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batchgen.errors import JobError, WorkspaceError
 from batchgen.events import Generated, RemoteImage, Saved
-from batchgen.ledger import chains, claims, retrying, steps, sync
+from batchgen.ledger import chains, claims, orders, retrying, steps, sync
 from batchgen.ledger.connection import Connection, translate
 from batchgen.ledger.fresh import IMAGES, undone_by_a_mistake
 from batchgen.ledger.lock import held_writer
@@ -284,13 +284,17 @@ class Ledger:
         """Every attempt without an outcome, oldest first."""
         return await self._read(claims.open_attempts)
 
-    async def retry(self, filter: Filter, at: float) -> int:
-        """Take up jobs at an end state again; returns how many. See `put_back`."""
-        return (await self.put_back(filter, at)).total
-
     async def put_back(self, filter: Filter, at: float) -> retrying.Retried:
         """Take up jobs at an end state again; returns what the next run does with them. See `retrying.retry`."""
         return await self._write(lambda db: retrying.retry(db, filter, at))
+
+    async def take_orders(self) -> list[orders.Order]:
+        """What others asked of this run since the last call."""
+        return await self._write(lambda db: orders.take(db, self._now()))
+
+    async def cancel(self, chosen: Filter) -> list[str]:
+        """End pending jobs because the user says so; returns their ids."""
+        return await self._write(lambda db: orders.cancel(db, chosen))
 
     async def traffic(self, name: str, status: ProviderStatus) -> None:
         """Note how a provider's traffic stands. `in_flight` is counted anew; an endless wait is none."""

@@ -141,7 +141,7 @@ async def test_a_child_that_was_left_out_while_its_parent_was_retried_comes_back
         await end(ledger, "cat", JobState.FAILED)
         await ledger.settle_children()
         await ledger.sync(CHAIN[:1])
-        await ledger.retry(Filter(), NOW)
+        await ledger.put_back(Filter(), NOW)
         await ledger.sync(CHAIN)
         assert await ledger.settle_children() == []
         assert await states(ledger) == {JobState.PENDING: 3}

@@ -115,7 +115,7 @@ async def test_a_failure_for_the_rest_keeps_the_images_that_are_there(tmp_path: 
         await end(ledger, "cat", JobState.FAILED)
         (output,) = await due(ledger, "cat")
         assert await ledger.saved(output.output_id, file("cat-0"), NOW) is JobState.FAILED
-        assert await ledger.retry(Filter(), NOW) == 1
+        assert (await ledger.put_back(Filter(), NOW)).total == 1
         (again,) = await claim(ledger)
         assert (again.have, again.tries) == (1, 0)
 
@@ -266,12 +266,12 @@ async def test_a_bad_image_fails_the_job_once_nothing_is_outstanding(tmp_path: P
         assert moved is JobState.GENERATED
         assert await ledger.saved(second.output_id, file("cat-1"), NOW) is JobState.FAILED
         assert (await one(ledger, "cat")).error == ErrorRecord("bad_image", None, "cut")
-        assert await ledger.retry(Filter(), NOW) == 1
+        assert (await ledger.put_back(Filter(), NOW)).total == 1
         (once_more,) = await due(ledger, "cat")
         await ledger.output_failed(
             once_more.output_id, BadImage("cut"), NOW, state=OutputState.BAD, not_before=None
         )
-        assert await ledger.retry(Filter(), NOW) == 1
+        assert (await ledger.put_back(Filter(), NOW)).total == 1
         (job,) = await claim(ledger)
         assert job.have == 1
         await generate(ledger, "cat")
@@ -290,11 +290,11 @@ async def test_retry_takes_the_states_and_filters_it_is_told(tmp_path: Path) -> 
         await finish(ledger, "done")
         for state in (JobState.EXPIRED, JobState.FAILED, JobState.HELD, JobState.REFUSED):
             await end(ledger, state.value, state)
-        assert await ledger.retry(Filter(error="moder*"), NOW) == 1
-        assert await ledger.retry(Filter(states=frozenset({JobState.HELD}), id_glob="x*"), NOW) == 0
-        assert await ledger.retry(Filter(states=frozenset({JobState.HELD, JobState.PENDING})), NOW) == 1
-        assert await ledger.retry(Filter(provider="apiyi"), NOW) == 0
-        assert await ledger.retry(Filter(model="m", provider="tu-*"), NOW) == 2
+        assert (await ledger.put_back(Filter(error="moder*"), NOW)).total == 1
+        assert (await ledger.put_back(Filter(states=frozenset({JobState.HELD}), id_glob="x*"), NOW)).total == 0
+        assert (await ledger.put_back(Filter(states=frozenset({JobState.HELD, JobState.PENDING})), NOW)).total == 1
+        assert (await ledger.put_back(Filter(provider="apiyi"), NOW)).total == 0
+        assert (await ledger.put_back(Filter(model="m", provider="tu-*"), NOW)).total == 2
         assert await states(ledger) == {JobState.PENDING: 5, JobState.DONE: 1}
         assert await ledger.check() == []
 
@@ -303,8 +303,8 @@ async def test_retrying_a_done_job_makes_a_new_round_and_keeps_the_old_images(tm
     async with Ledger.open(tmp_path, now=clock) as ledger:
         await ledger.sync(entries("cat"))
         await finish(ledger, "cat")
-        assert await ledger.retry(Filter(), NOW) == 0
-        assert await ledger.retry(Filter(states=frozenset({JobState.DONE})), NOW) == 1
+        assert (await ledger.put_back(Filter(), NOW)).total == 0
+        assert (await ledger.put_back(Filter(states=frozenset({JobState.DONE})), NOW)).total == 1
         (job,) = await claim(ledger)
         assert (job.round, job.have) == (2, 0)
         assert (await ledger.status()).outputs[OutputState.SAVED] == 0

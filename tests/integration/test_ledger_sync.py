@@ -167,7 +167,7 @@ async def test_a_removed_job_is_kept_unclaimed_and_stands_as_it_was_when_it_retu
         status = await ledger.status()
         assert (sum(status.jobs.values()), status.attempts, status.cost) == (1, 0, 0.25)
         assert [job.job.id for job in await claim(ledger)] == ["c"]
-        assert await ledger.retry(Filter(), NOW) == 0
+        assert (await ledger.put_back(Filter(), NOW)).total == 0
         (output,) = await due(ledger, "a")
         await ledger.saved(output.output_id, file("a"), NOW)
         everything = [record.job.id async for record in ledger.reader.jobs(Filter(), all=True)]

@@ -40,6 +40,8 @@ WHERE (position, key) > (:position, :key) AND listed = :listed
     AND (:provider IS NULL OR ifnull(served_by, provider) GLOB :provider)
     AND (:model IS NULL OR model GLOB :model)
     AND (:id IS NULL OR id GLOB :id)
+    AND (:ratio IS NULL OR ratio = :ratio)
+    AND (:words IS NULL OR instr(lower(prompt), lower(:words)) > 0)
     AND (NOT :warned OR warnings <> '[]' OR EXISTS (SELECT 1 FROM outputs AS o
             WHERE o.job = key AND o.round = jobs.round AND o.superseded = 0 AND o.warnings <> '[]'))
 ORDER BY position, key LIMIT :limit;

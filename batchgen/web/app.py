@@ -1,0 +1,250 @@
+"""The web application of one workspace: pages, pictures, a stream of news, and orders to the run.
+
+Every look is a read of the ledger through a connection that can't write. What changes something needs the
+page's token (guard.py) and goes to the run that is on; without one it is done here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import anyio.to_thread
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from batchgen.answers import job_answer
+from batchgen.errors import WorkspaceError
+from batchgen.images.thumbnails import MIME, thumbnail
+from batchgen.ledger.orders import Order, Wish, give
+from batchgen.ledger.reader import Reader
+from batchgen.ledger.records import Filter, JobRecord, OutputRecord
+from batchgen.ledger.rows import Params
+from batchgen.ledger.store import Ledger
+from batchgen.model import END_STATES, JobState, OutputState
+from batchgen.storage.local import inside
+from batchgen.web import views
+from batchgen.web.guard import Guard
+
+CARDS: Final = 60
+NEWS_EVERY: Final = 1.0
+"""Seconds between two looks of the page at the ledger."""
+_RATE_OVER: Final = 60.0
+_FOREVER: Final = {"cache-control": "private, max-age=31536000, immutable"}
+_RETRIED: Final = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
+
+
+def application(workspace: Path, hosts: frozenset[str], token: str) -> Starlette:
+    """The page of the batch in `workspace`."""
+    page = _Page(workspace, token)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with Reader.open(workspace) as reader:
+            page.reader = reader
+            yield
+
+    routes = [
+        Route("/", page.home),
+        Route("/job/{id:path}", page.job),
+        Route("/small/{id:path}/{position:int}", page.small),
+        Route("/picture/{id:path}/{position:int}", page.picture),
+        Route("/jobs", page.cards),
+        Route("/news", page.news),
+        Route("/orders", page.order, methods=["POST"]),
+        Route("/metrics", page.metrics),
+        Route("/style.css", page.style),
+        Route("/favicon.ico", page.icon),
+        Mount("/static", StaticFiles(packages=[("batchgen.web", "static")])),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, hosts=hosts, token=token)])
+
+
+class _Page:
+    """The handlers; `reader` is there while the application lives."""
+
+    reader: Reader
+
+    def __init__(self, workspace: Path, token: str) -> None:
+        self._workspace = workspace
+        self._token = token
+        self._shrinking = anyio.CapacityLimiter(2)
+        self._saved: deque[tuple[float, int]] = deque()
+        # Everything is escaped: prompts, ids and error texts come from elsewhere.
+        self._templates = Environment(
+            loader=PackageLoader("batchgen.web"), autoescape=True, undefined=StrictUndefined
+        )
+
+    async def home(self, request: Request) -> Response:
+        """The page with the grid."""
+        choices = views.choices(await self.reader.choices())
+        return self._html("home.html", choices=choices, standing=await self._standing())
+
+    async def job(self, request: Request) -> Response:
+        """The page of one job."""
+        record = await self.reader.job(request.path_params["id"])
+        if record is None:
+            return PlainTextResponse("no such job", status_code=404)
+        parent = await self.reader.job(record.job.after) if record.job.after else None
+        return self._html(
+            "job.html",
+            job=job_answer(record),
+            card=views.card(record),
+            parent=views.card(parent) if parent else None,
+            request=_request(record),
+            ended=record.state in END_STATES,
+        )
+
+    async def cards(self, request: Request) -> Response:
+        """The next jobs of the grid that fit the filters, and where to go on."""
+        asked = request.query_params
+        after: Params | None = None
+        if asked.get("after", "").count(".") == 1:
+            position, key = asked["after"].split(".")
+            if position.isdigit() and key.isdigit():
+                after = {"position": int(position), "key": int(key)}
+        place, records = await self.reader.page(_filter(asked), after, most=CARDS)
+        more = f"{place['position']}.{place['key']}" if place else None
+        return JSONResponse({"jobs": [views.card(record) for record in records], "more": more})
+
+    async def news(self, request: Request) -> Response:
+        """How the batch stands, whenever that changes, as server-sent events."""
+
+        async def stream() -> AsyncIterator[str]:
+            last = ""
+            while not await request.is_disconnected():
+                said = json.dumps(await self._standing())
+                # A comment keeps proxies and browsers from giving the connection up.
+                yield f"data: {said}\n\n" if said != last else ": still so\n\n"
+                last = said
+                await anyio.sleep(NEWS_EVERY)
+
+        return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+    async def small(self, request: Request) -> Response:
+        """A thumbnail."""
+        output = await self._output(request)
+        if output is None:
+            return PlainTextResponse("no such picture", status_code=404)
+        path = await anyio.to_thread.run_sync(
+            thumbnail, self._workspace, output.path or "", output.sha256 or "", limiter=self._shrinking
+        )
+        if path is None:
+            return PlainTextResponse("the picture is not on disk", status_code=404)
+        return FileResponse(path, media_type=MIME, headers=_FOREVER)
+
+    async def picture(self, request: Request) -> Response:
+        """A picture as it was saved."""
+        output = await self._output(request)
+        path = inside(self._workspace, output.path) if output is not None and output.path else None
+        if output is None or path is None or not path.is_file():
+            return PlainTextResponse("the picture is not on disk", status_code=404)
+        return FileResponse(path, media_type=f"image/{output.format}", headers=_FOREVER)
+
+    async def style(self, request: Request) -> Response:
+        """The look that the report and this page share."""
+        return Response(files("batchgen.report").joinpath("style.css").read_bytes(), media_type="text/css")
+
+    async def icon(self, request: Request) -> Response:
+        """Browsers ask for one; there is none."""
+        return Response(status_code=204)
+
+    async def metrics(self, request: Request) -> Response:
+        """For Prometheus."""
+        run = await self.reader.last_run()
+        text = views.metrics(await self.reader.status(time.time()), run is not None and run.alive)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    async def order(self, request: Request) -> Response:
+        """Do what a button says."""
+        try:
+            asked = await request.json()
+            order = Order(Wish(asked["what"]), _chosen(asked))
+        except (ValueError, KeyError, TypeError):
+            return PlainTextResponse("not an order", status_code=400)
+        try:
+            return JSONResponse({"said": await self._give(order)})
+        except WorkspaceError as error:
+            return PlainTextResponse(str(error), status_code=409)
+
+    async def _give(self, order: Order) -> str:
+        run = await self.reader.last_run()
+        if run is not None and run.alive:
+            await give(self._workspace, order, time.time())
+            return "the run is told"
+        if order.what in (Wish.PAUSE, Wish.RESUME):
+            return "no run is going on"
+        async with Ledger.open(self._workspace, now=time.time, create=False) as ledger:
+            if order.what is Wish.CANCEL:
+                return f"{len(await ledger.cancel(order.chosen))} cancelled"
+            moved = (await ledger.put_back(order.chosen, time.time())).total
+            return f"{moved} put back: the next run takes them up"
+
+    async def _standing(self) -> dict[str, Any]:
+        now = time.time()
+        status = await self.reader.status(now)
+        return views.standing(status, await self.reader.last_run(), self._rate(now, status.outputs), now)
+
+    def _rate(self, now: float, outputs: Mapping[OutputState, int]) -> float | None:
+        """Images a minute over the last minute that somebody looked; None before there is anything to tell."""
+        self._saved.append((now, outputs.get(OutputState.SAVED, 0)))
+        while now - self._saved[0][0] > _RATE_OVER:
+            self._saved.popleft()
+        since, before = self._saved[0]
+        return round((self._saved[-1][1] - before) / (now - since) * 60, 1) if now - since >= 3 else None
+
+    async def _output(self, request: Request) -> OutputRecord | None:
+        record = await self.reader.job(request.path_params["id"])
+        position = request.path_params["position"]
+        outputs = record.outputs if record is not None else ()
+        return next((one for one in outputs if one.position == position and one.state is OutputState.SAVED), None)
+
+    def _html(self, name: str, **values: object) -> Response:
+        page = self._templates.get_template(name)
+        name = self._workspace.resolve().name
+        return HTMLResponse(page.render(name=name, token=self._token, **values), headers={"cache-control": "no-store"})
+
+
+def _filter(asked: Mapping[str, str]) -> Filter:
+    states = frozenset(JobState(asked["state"]) for _ in (1,) if asked.get("state") in set(JobState))
+    return Filter(
+        states=states,
+        model=_exactly(asked.get("model")),
+        provider=_exactly(asked.get("provider")),
+        ratio=asked.get("ratio") or None,
+        words=asked.get("words") or None,
+    )
+
+
+def _chosen(asked: Mapping[str, Any]) -> Filter:
+    wanted = asked.get("states") or ()
+    states = frozenset(JobState(state) for state in wanted) if wanted else _RETRIED
+    chosen = Filter(states=states if asked["what"] == Wish.RETRY else frozenset())
+    return replace(chosen, id_glob=_exactly(str(asked["id"]))) if asked.get("id") else chosen
+
+
+def _exactly(text: str | None) -> str | None:
+    """A glob that fits this text alone."""
+    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in text) if text else None
+
+
+def _request(record: JobRecord) -> dict[str, str]:
+    job = record.job
+    names = ("size", "quality", "output_format", "background", "n", "after", "mask")
+    told = {name: str(getattr(job, name)) for name in names if getattr(job, name) not in (None, "")}
+    if job.references:
+        told["references"] = ", ".join(one if len(one) < 120 else one[:100] + "…" for one in job.references)
+    return {**told, **{f"meta.{key}": str(value) for key, value in job.meta.items()}}

@@ -1,0 +1,158 @@
+// The live page: news of the batch, the grid with its filters, and the buttons. Texts are set, never parsed as HTML.
+"use strict";
+const byId = (id) => document.getElementById(id);
+const STATES = ["done", "running", "generated", "pending", "failed", "refused", "held", "expired", "cancelled"];
+const number = new Intl.NumberFormat("en");
+
+function element(name, kind, text) {
+  const made = document.createElement(name);
+  if (kind) made.className = kind;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function say(text) {
+  const said = byId("said");
+  said.textContent = text;
+  said.hidden = false;
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => { said.hidden = true; }, 5000);
+}
+
+// --- orders ---
+async function order(button) {
+  const data = button.dataset;
+  if (data.sure && !confirm(data.sure)) return;
+  button.disabled = true;
+  const body = { what: data.order, id: data.id || null, states: data.states ? data.states.split(",") : [] };
+  try {
+    const token = document.querySelector('meta[name="batchgen-token"]').content;
+    const answer = await fetch("/orders", { method: "POST", body: JSON.stringify(body), headers: { "x-batchgen-token": token } });
+    say(answer.ok ? (await answer.json()).said : await answer.text());
+  } catch {
+    say("the server does not answer");
+  }
+  button.disabled = false;
+}
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-order]");
+  if (button) order(button);
+});
+
+// --- how the batch stands ---
+function stand(news) {
+  const jobs = news.jobs;
+  byId("badge").textContent = news.paused ? "paused" : news.alive ? "running" : "no run is going on";
+  byId("badge").className = "badge" + (news.alive ? " going" : jobs.total && jobs.done === jobs.total ? " good" : "");
+  byId("reason").textContent = news.reason ? "stopped early: " + news.reason : news.rehearsal ? "a rehearsal: nothing is paid" : "";
+  byId("done").replaceChildren(number.format(jobs.done), element("small", "", "of " + number.format(jobs.total) + " jobs"));
+  byId("saved").textContent = number.format(news.outputs.saved);
+  byId("rate").textContent = news.alive && news.rate !== null ? number.format(news.rate) : "–";
+  byId("cost").textContent = news.cost_text;
+  byId("pause").hidden = !news.alive || news.paused;
+  byId("resume").hidden = !news.paused;
+  byId("retry").hidden = !(jobs.failed + jobs.expired);
+  const there = STATES.filter((state) => jobs[state]);
+  byId("bar").replaceChildren(...there.map((state) => {
+    const part = element("span", state);
+    part.style.flexGrow = jobs[state];
+    return part;
+  }));
+  byId("legend").replaceChildren(...there.map((state) => {
+    const item = element("li");
+    item.append(element("span", "key " + state), number.format(jobs[state]) + " " + state);
+    return item;
+  }));
+  byId("links").hidden = !news.links;
+  byId("links").textContent = news.links || "";
+  const rows = Object.entries(news.providers).map(([name, one]) => {
+    const row = element("tr");
+    const head = element("th", "", name);
+    head.scope = "row";
+    row.append(head, element("td", "", one.waits || (one.in_flight ? "nothing" : "")), element("td", "", one.in_flight), element("td", "", one.limit ?? ""));
+    return row;
+  });
+  byId("providers").hidden = !rows.length;
+  byId("providers").querySelector("tbody").replaceChildren(...rows);
+  const ended = news.jobs.total - jobs.pending - jobs.running - jobs.generated;
+  if (stand.ended !== undefined && ended !== stand.ended) grid.changed();
+  stand.ended = ended;
+}
+
+// --- the grid ---
+function card(job) {
+  const made = element("a", "card");
+  made.href = job.page;
+  made.dataset.id = job.id;
+  const shot = element("div", "shot");
+  if (job.pictures.length) {
+    const image = element("img");
+    image.loading = "lazy";
+    image.decoding = "async";
+    image.alt = job.prompt.slice(0, 120);
+    image.src = job.pictures[0].small;
+    shot.append(image);
+    if (job.pictures.length > 1) shot.append(element("span", "many", job.pictures.length));
+  } else {
+    shot.append(job.state);
+  }
+  const what = element("div", "what");
+  what.append(element("b", "", job.id), element("span", "line", job.prompt), element("span", "line", [job.model, job.ratio, job.provider].filter(Boolean).join(" · ")));
+  if (job.why) what.append(element("span", "why", job.why));
+  made.append(shot, what);
+  return made;
+}
+
+const grid = {
+  more: null, busy: false, turn: 0,
+  query() {
+    const chosen = new URLSearchParams(new FormData(byId("filters")));
+    for (const [key, value] of [...chosen]) if (!value) chosen.delete(key);
+    return chosen;
+  },
+  async load(afresh) {
+    if (this.busy && !afresh) return;
+    this.busy = true;
+    const turn = ++this.turn;
+    const query = this.query();
+    history.replaceState(null, "", query.size ? "?" + query : location.pathname);
+    if (!afresh && this.more) query.set("after", this.more);
+    try {
+      const found = await (await fetch("/jobs?" + query)).json();
+      if (turn !== this.turn) return;
+      const cards = found.jobs.map(card);
+      if (afresh) byId("cards").replaceChildren(...cards); else byId("cards").append(...cards);
+      this.more = found.more;
+      byId("more").hidden = !found.more;
+      byId("none").hidden = byId("cards").childElementCount > 0;
+      byId("fresh").hidden = true;
+    } catch {
+      say("the server does not answer");
+    }
+    this.busy = false;
+  },
+  // A grid that is looked at from its top follows the run; one that was scrolled stays and offers what is new.
+  changed() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      if (scrollY < 400 && byId("cards").childElementCount <= 60) this.load(true); else byId("fresh").hidden = false;
+    }, 700);
+  },
+};
+
+if (byId("cards")) {
+  const asked = new URLSearchParams(location.search);
+  for (const field of byId("filters").elements) if (asked.has(field.name)) field.value = asked.get(field.name);
+  byId("filters").addEventListener("input", () => {
+    clearTimeout(grid.typing);
+    grid.typing = setTimeout(() => grid.load(true), 200);
+  });
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  byId("reload").addEventListener("click", () => { scrollTo(0, 0); grid.load(true); });
+  byId("more").addEventListener("click", () => grid.load(false));
+  new IntersectionObserver((seen) => { if (seen[0].isIntersecting) grid.load(false); }, { rootMargin: "600px" }).observe(byId("more"));
+  grid.load(true);
+  const news = new EventSource("/news");
+  news.onmessage = (event) => stand(JSON.parse(event.data));
+  news.onerror = () => { byId("badge").textContent = "the server does not answer"; };
+}
