@@ -11,9 +11,8 @@ import os
 import shutil
 import stat
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -27,6 +26,7 @@ from batchgen.errors import (
     Blocked,
     DownloadFailed,
     Interrupted,
+    JobError,
     NotSent,
     ReferenceLost,
 )
@@ -60,6 +60,14 @@ class MadeReady:
     linked: bool
 
 
+@dataclass(slots=True)
+class _Making:
+    """A picture that somebody is making ready."""
+
+    over: anyio.Event = field(default_factory=anyio.Event)
+    error: JobError | None = None
+
+
 class References:
     """Makes the pictures of jobs ready, each once. `guards` are by provider name, as for downloads."""
 
@@ -69,7 +77,7 @@ class References:
         self._kept: dict[str, Fitted] = {}
         self._held: OrderedDict[str, Fitted] = OrderedDict()
         self._size = 0
-        self._at_work: dict[str, anyio.Lock] = {}
+        self._at_work: dict[str, _Making] = {}
         self._unread: set[tuple[str, str]] = set()
 
     async def of(self, job: Job, profile: Profile, guard: AddressGuard) -> MadeReady:
@@ -112,17 +120,31 @@ class References:
 
     async def _ready(self, source: str, bounds: Bounds, guard: AddressGuard) -> Fitted:
         key = await self._key(source, bounds)
-        async with self._alone(key):
-            if (found := self._held.get(key)) is not None:
-                self._held.move_to_end(key)
-                return found
+        while (found := self._held.get(key)) is None:
+            if (other := self._at_work.get(key)) is None:
+                return await self._make(source, bounds, guard, key)
+            # A hundred jobs with the same picture wait for the first of them, and share its trouble.
+            await other.over.wait()
+            if other.error is not None:
+                raise other.error.saying(other.error.message)
+        self._held.move_to_end(key)
+        return found
+
+    async def _make(self, source: str, bounds: Bounds, guard: AddressGuard, key: str) -> Fitted:
+        mine = self._at_work[key] = _Making()
+        try:
             if (kept := self._kept.get(key)) is not None:
-                data = await anyio.to_thread.run_sync((self._folder / key).read_bytes)
-                found = replace(kept, data=data)
+                found = replace(kept, data=await anyio.to_thread.run_sync((self._folder / key).read_bytes))
             else:
                 found = await self._made(source, bounds, guard, key)
-            self._hold(key, found)
-            return found
+        except JobError as error:
+            mine.error = error
+            raise
+        finally:
+            del self._at_work[key]
+            mine.over.set()
+        self._hold(key, found)
+        return found
 
     async def _made(self, source: str, bounds: Bounds, guard: AddressGuard, key: str) -> Fitted:
         """Read or fetch the picture and fit it; what cost more than reading a file is kept."""
@@ -149,17 +171,6 @@ class References:
                 raise _unreadable(source, error) from error
             version = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
         return hashlib.sha256(repr((source, version, bounds)).encode("utf-8", "surrogatepass")).hexdigest()
-
-    @asynccontextmanager
-    async def _alone(self, key: str) -> AsyncIterator[None]:
-        """One at a time for a picture: a hundred jobs with the same one wait for the first of them."""
-        lock = self._at_work.setdefault(key, anyio.Lock())
-        try:
-            async with lock:
-                yield
-        finally:
-            if not lock.locked() and not lock.statistics().tasks_waiting:
-                self._at_work.pop(key, None)
 
     def _hold(self, key: str, found: Fitted) -> None:
         self._held[key] = found

@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 from PIL import Image
 
@@ -206,6 +207,46 @@ async def test_trouble_on_the_way_to_a_link_may_pass(desk: Desk, answer: Answer)
             await desk.ready(server.url())
         assert caught.value.status is None  # no word of the provider
         assert (await desk.ready(server.url())).references[0].data == PNG
+
+
+async def test_jobs_that_want_a_link_at_once_ask_once_and_share_what_comes_of_it(desk: Desk) -> None:
+    told: list[str] = []
+
+    async def ask(url: str) -> None:
+        try:
+            told.append((await desk.ready(url)).references[0].mime)
+        except ReferenceLost as error:
+            told.append(error.kind)
+
+    for answer, word in ((http(503), "reference_lost"), (http(200, PNG), "image/png")):
+        told.clear()
+        async with Loopback([answer]) as server, anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(ask, server.url())
+        assert told == [word] * 8
+        assert len(server.requests) == 1
+
+
+async def test_a_job_that_is_stopped_leaves_its_picture_to_those_who_wait_for_it(desk: Desk) -> None:
+    async with Loopback([http(200, b"", Then.HANG, Content_Length="100"), http(200, PNG)]) as server:
+        async with anyio.create_task_group() as group:
+            first = anyio.CancelScope()
+
+            async def ask_and_leave() -> None:
+                with first:
+                    await desk.ready(server.url())
+
+            group.start_soon(ask_and_leave)
+            await server.asked.wait()
+            made: list[MadeReady] = []
+
+            async def ask() -> None:
+                made.append(await desk.ready(server.url()))
+
+            group.start_soon(ask)
+            await anyio.lowlevel.checkpoint()
+            first.cancel()
+        assert made[0].references[0].data == PNG
 
 
 async def test_nobody_there_is_trouble_that_may_pass(desk: Desk) -> None:
