@@ -223,7 +223,7 @@ def test_what_is_asked_often_goes_by_its_index_and_sorts_nothing(
     migrate(database)
     params = dict.fromkeys(
         ("provider", "route", "now", "id", "limit", "soon", "position", "key", "listed", "states", "error", "model"), 1
-    ) | dict.fromkeys(("warned", "came", "output", "look", "parent", "without"), 1)
+    ) | dict.fromkeys(("warned", "came", "output", "look", "parent", "without", "ratio", "words"), 1)
     plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", params)]
     assert any(index in step for step in plan), plan
     assert not [
