@@ -174,9 +174,8 @@ async def fetch_until_done(
 async def _run(runner: Runner, context: Context, workspace: Path) -> str | None:
     clean_leftovers(workspace)
     forget(workspace)
-    async for file in context.ledger.reader.files():
-        if file.current and not (workspace / file.path).exists():
-            await context.ledger.lost(file.output_id)
+    for output_id in await context.ledger.reader.missing_files():
+        await context.ledger.lost(output_id)
     status = await context.ledger.status()
     context.sink.started(sum(status.jobs.values()), status)
     try:

@@ -117,6 +117,10 @@ class Unfinished:
         if kind.count <= NAMED:
             kind.named.append((record.job.id, reason(record)))
 
+    def more(self, state: JobState, count: int) -> None:
+        """Count jobs that are like those taken of this state without an error; they are not named."""
+        self._kinds[state, Way.SEND, ""].count += count
+
     def lines(self, commands: Commands) -> Iterator[str]:
         """A block for each state, worst first."""
         for state, title in _TITLES.items():

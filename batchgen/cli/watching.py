@@ -24,11 +24,12 @@ from batchgen.progress import Bar, PlainLines, Tally
 from batchgen.providers.stored import load_profiles
 from batchgen.sinks import Report
 from batchgen.stop import StopSignal
-from batchgen.summary import Commands, Unfinished, closing
+from batchgen.summary import NAMED, Commands, Unfinished, closing
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_NOT_DONE = frozenset(JobState) - {JobState.DONE}
+_PENDING = frozenset({JobState.PENDING})
+_BEGUN = frozenset(JobState) - _PENDING - {JobState.DONE}
 
 
 def watcher(quiet: bool, downloads: bool = True) -> Tally:
@@ -101,7 +102,25 @@ async def summarise(name: str, report: Report, commands: Commands) -> str:
     async with Reader.open(Path(commands.workspace)) as reader:
         profiles = load_profiles(await reader.note("profiles"))
         unfinished = Unfinished({one for one, profile in profiles.items() if profile.task_url}, time.time())
-        async for record in reader.jobs(Filter(states=_NOT_DONE), all=False):
-            unfinished.add(record)
+        pending = report.status.jobs.get(JobState.PENDING, 0)
+        for states, error in ((_BEGUN, None), (_PENDING, "*")):
+            async for record in reader.jobs(Filter(states=states, error=error)):
+                unfinished.add(record)
+                pending -= record.state is JobState.PENDING
+        await _add_never_sent(reader, unfinished, pending)
         unfinished.warned = await reader.warned()
     return closing(name, report, unfinished, commands)
+
+
+async def _add_never_sent(reader: Reader, unfinished: Unfinished, count: int) -> None:
+    """Pending jobs without an error; a few are looked at and stand for all, for there may be a million."""
+    left = count
+    async for record in reader.jobs(Filter(states=_PENDING)):
+        if left <= max(0, count - NAMED - 1):
+            break
+        if record.error is None:
+            unfinished.add(record)
+            left -= 1
+    if left > 0:
+        unfinished.more(JobState.PENDING, left)
+

@@ -150,6 +150,15 @@ class Reader:
         """How many listed jobs have warnings."""
         return await self.ask(lambda db: int(db.execute(SQL["warned_total"]).fetchone()[0]))
 
+    async def missing_files(self) -> list[int]:
+        """Ids of the saved outputs of all jobs as they stand whose file is not there."""
+
+        def missing(db: sqlite3.Connection) -> list[int]:
+            rows = db.execute(SQL["current_files"])
+            return [number for number, path in rows if not os.path.exists(f"{self._workspace}/{path}")]
+
+        return await self.ask(missing)
+
     async def files(self) -> AsyncIterator[SavedFile]:
         """Every saved file of every round, of all jobs."""
         async for row in self._pages("page_of_files", {}, "id"):

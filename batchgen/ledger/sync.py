@@ -25,6 +25,8 @@ from batchgen.model import Entry, JobState, LookedAt, Outcome, Reading
 BATCH = 1_000
 """Entries that are held at a time."""
 
+_SORTED = 20_000
+
 Depends: TypeAlias = Callable[[], Reading | None]
 """Asked when all entries were read: what they depend on, or None when that can't be told."""
 
@@ -79,8 +81,9 @@ def synchronise(
 
 
 def outstanding(db: sqlite3.Connection) -> Iterator[Outstanding]:
-    """All that there is to send, by what is alike."""
-    return map(rows.outstanding, db.execute(SQL["outstanding"]))
+    """All that there is to send, by what is alike among some ten thousand jobs: to sort all would take them all."""
+    for after in range(0, _last_key(db), _SORTED):
+        yield from map(rows.outstanding, db.execute(SQL["outstanding"], {"after": after, "keys": _SORTED}))
 
 
 def note_pictures(db: sqlite3.Connection, pictures: Iterable[LookedAt]) -> None:

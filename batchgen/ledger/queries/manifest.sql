@@ -82,7 +82,7 @@ FROM (SELECT providers, model, ratio, CASE WHEN parent IS NOT NULL THEN '' END A
           CASE WHEN wanted = 1 THEN 1
                ELSE wanted - (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0)
           END AS missing
-      FROM jobs WHERE state = 'pending' AND listed = 1)
+      FROM jobs WHERE key > :after AND key <= :after + :keys AND state = 'pending' AND listed = 1)
 GROUP BY providers, model, ratio, parent, wanted, warnings, request, missing ORDER BY min(position);
 
 -- name: listed_total

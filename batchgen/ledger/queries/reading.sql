@@ -58,6 +58,10 @@ SELECT o.* FROM outputs AS o JOIN jobs AS j ON j.key = o.job
 WHERE o.job IN (SELECT value FROM json_each(:keys)) AND (:all OR (o.round = j.round AND o.superseded = 0))
 ORDER BY o.job, o.round, o.position, o.id;
 
+-- name: current_files
+SELECT o.id, o.path FROM outputs AS o JOIN jobs AS j ON j.key = o.job
+WHERE o.state = 'saved' AND o.round = j.round AND o.superseded = 0;
+
 -- name: page_of_files
 SELECT o.id, o.path, o.sha256, o.bytes, j.id AS job, (o.round = j.round AND NOT o.superseded) AS current
 FROM outputs AS o JOIN jobs AS j ON j.key = o.job
