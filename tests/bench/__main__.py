@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import rows_ledger, rows_manifest, rows_peers, rows_traffic, rows_work
+from tests.bench import rows_ledger, rows_manifest, rows_peers, rows_traffic, rows_views, rows_work
 from tests.bench.measure import CPUS, run, serving
 from tests.bench.product import Bench, Figure, as_json
 
@@ -33,6 +33,7 @@ ROWS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "held": rows_traffic.five_thousand,
     "inline": rows_work.inline,
     "downloads": rows_work.downloads,
+    "views": rows_views.views,
     "yaml": rows_manifest.yaml_jobs,
     "matrix": rows_manifest.matrix,
     "million": rows_ledger.million,

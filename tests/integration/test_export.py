@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from PIL import Image
 from batchgen.cli import main
 from batchgen.errors import BadRequest
 from batchgen.export.choices import ShardSize
+from batchgen.export.place import building
 from batchgen.model import JobState
 from tests.integration.finished import Made, finished
 
@@ -264,6 +266,31 @@ def test_what_a_killed_export_left_is_cleared_away_and_one_that_goes_on_is_not_d
     os.close(handle)
     export(cats, tmp_path / "ds", "imagefolder")
     assert not aside.exists()
+
+
+def test_an_interrupted_export_leaves_nothing_and_the_earlier_one_as_it_was(cats: Path, tmp_path: Path) -> None:
+    export(cats, tmp_path / "ds", "imagefolder")
+    before = tree(tmp_path / "ds")
+
+    def interrupted() -> None:
+        with building(tmp_path / "ds", cats, overwrite=True) as aside:
+            (aside / "ds").mkdir()
+            (aside / "ds/half.png").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert tree(tmp_path / "ds") == before
+    assert {path.name for path in tmp_path.iterdir()} == {"cats", "ds"}
+
+
+def test_without_pyarrow_parquet_says_what_to_install(
+    cats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    said = export(cats, tmp_path / "ds", "parquet", code=2).stderr
+    assert said.strip() == "--format parquet needs the extra 'export': pip install 'batchgen[export]'"
 
 
 def test_the_workspace_and_its_images_are_no_place_for_an_export(cats: Path, tmp_path: Path) -> None:
