@@ -53,8 +53,8 @@ WHERE j.key <= :before
 DELETE FROM temp.staged WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.id = staged.id AND jobs.key <= :before);
 
 -- name: add_jobs
-INSERT INTO jobs (id, position, provider, providers, route, model, ratio, prompt, request, parent, wanted, fingerprint, warnings, apart)
-SELECT * FROM temp.staged ORDER BY rowid;
+INSERT INTO jobs (id, position, provider, providers, route, model, ratio, prompt, request, parent, wanted, fingerprint, warnings, apart, blocked)
+SELECT *, parent IS NOT NULL FROM temp.staged ORDER BY rowid;
 
 -- name: keep_routes
 INSERT OR IGNORE INTO routes (route) SELECT DISTINCT route FROM temp.staged;
