@@ -48,10 +48,10 @@ MOST_KINDS: Final = 1000
 _LONG: Final = 1000
 _COLUMNS: Final = (1 << 14) - 1
 _KindKey: TypeAlias = tuple[object, ...]
-# Every key of a job but `id`, `prompt` and `meta`, and but the mappings `params` and `models`.
+# Every key of a job but `id`, `prompt`, `after` and `meta`, and but the mappings `params` and `models`.
 _kind_values = attrgetter(
     "provider", "model", "n", "ratio", "size", "quality", "output_format", "output_compression", "background",
-    "references", "mask", "after", "after_image",
+    "references", "mask", "after_image",
 )  # fmt: skip
 
 _FOUND: Final = ("provider", "model", "models", "references", "mask")
@@ -60,7 +60,7 @@ _found_values = attrgetter(*_FOUND)
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What jobs share that differ in id, prompt and meta alone: found out once, whatever their number.
+    """What jobs share that differ in id, prompt, parent and meta alone: found out once, whatever their number.
 
     `job` is one of them with its pictures, provider and model found; `sent` None: it can't be sent.
     """
@@ -82,8 +82,8 @@ def _kind_key(job: Job) -> _KindKey | None:
     """What tells kinds apart; None for a job that is a kind of its own."""
     if job.params or job.models or any(len(source) > _LONG for source in (*job.references, job.mask or "")):
         return None
-    values: _KindKey = _kind_values(job)
-    return (*values, *job.models.items()) if job.models else values
+    # Any child sends its parent's picture, whichever that is.
+    return (*_kind_values(job), job.after is None, *job.models.items())
 
 
 class Checker:
@@ -115,7 +115,8 @@ class Checker:
             about = variant.warnings
             if job.after is not None:
                 about += self._followed(row, job, lineage())
-                job = replace(job, after=lineage().parent(job.id))
+                parent = lineage().parent(job.id)
+                job = job if job.after == parent else replace(job, after=parent)
             if kind.sent is None:
                 continue
             content = kind.sent.fingerprint(job.prompt) if job.after is None else lineage().fingerprint(job.id)
@@ -126,7 +127,8 @@ class Checker:
     def outlines(self, row: Row) -> Iterator[Outline]:
         """The jobs of a row, those with a mistake too."""
         for job, kind, variant in self._jobs(row):
-            yield Outline(job, kind.sent.fingerprint(job.prompt) if kind.sent else "", variant.parent)
+            own = kind.sent.fingerprint(job.prompt, job.after) if kind.sent else ""
+            yield Outline(job, own, variant.parent)
 
     def _followed(self, row: Row, job: Job, lineage: Lineage) -> tuple[str, ...]:
         """Look at the job's parent; returns what to warn of."""
@@ -263,7 +265,7 @@ class Checker:
                 place = row.origin.at(*_unpacked(first))
                 self._problems.add(here, f"duplicate id '{shortened(job.id)}', first at {place}")
             return job.id
-        base = content.derived_id(job.prompt)
+        base = content.derived_id(job.prompt, job.after)
         count = self._counts.get(hash(base), 0) + 1
         while self._ids.first(numbered(base, count), packed) != packed:
             count += 1

@@ -19,7 +19,7 @@ from batchgen.manifest.schema import JobRow
 from batchgen.model import Job, Json
 
 _SLUG = re.compile(r"[^a-z0-9]+")
-_SENT = ("ratio", "size", "quality", "output_format", "output_compression", "background", "after")
+_SENT = ("ratio", "size", "quality", "output_format", "output_compression", "background")
 _COMPACT = (",", ":")
 _T = TypeVar("_T")
 
@@ -61,27 +61,29 @@ def join_job(row: JobRow, defaults: JobRow, provider: tuple[str, ...]) -> Job:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What is sent of a job, spelt out around the prompt: jobs that differ in the prompt alone share it."""
+    """What is sent of a job, spelt out around the prompt: jobs that differ in prompt and parent alone share it."""
 
     before: str
     after: str
 
-    def fingerprint(self, prompt: str) -> str:
-        """32 hex characters that change exactly when something that is sent changes."""
-        return self._hash(prompt)[:32]
+    def fingerprint(self, prompt: str, parent: str | None = None) -> str:
+        """32 hex characters that change exactly when something that is sent changes. `parent`: the job's `after`."""
+        return self._hash(prompt, parent)[:32]
 
-    def derived_id(self, prompt: str) -> str:
+    def derived_id(self, prompt: str, parent: str | None = None) -> str:
         """A readable id: up to 32 letters of the prompt and 12 hex characters.
 
         Twelve, because a matrix makes a million jobs whose prompts begin alike.
         """
         plain = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
         slug = _SLUG.sub("-", plain).strip("-")[:32].rstrip("-") or "job"
-        return f"{slug}-{self._hash(prompt)[:12]}"
+        return f"{slug}-{self._hash(prompt, parent)[:12]}"
 
-    def _hash(self, prompt: str) -> str:
+    def _hash(self, prompt: str, parent: str | None) -> str:
         # Escaped ASCII: one spelling for one content.
         text = f'{self.before}"prompt":{encode_basestring_ascii(prompt)}{self.after}'
+        if parent is not None:
+            text += encode_basestring_ascii(parent)
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 

@@ -17,11 +17,11 @@ DIGESTS = {"/x/a.png": "sha256:1"}
 
 
 def fingerprint(job: Job, simulated: bool, digests: Mapping[str, str]) -> str:
-    return sent(job, simulated, digests).fingerprint(job.prompt)
+    return sent(job, simulated, digests).fingerprint(job.prompt, job.after)
 
 
 def derived_id(job: Job, digests: Mapping[str, str]) -> str:
-    return asked(job, digests).derived_id(job.prompt)
+    return asked(job, digests).derived_id(job.prompt, job.after)
 
 
 @pytest.mark.parametrize(
