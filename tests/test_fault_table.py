@@ -166,7 +166,7 @@ def _ends(error: JobError, tries: int) -> bool:
 
 def _waits_as_told(error: JobError) -> bool:
     at = _verdict(error).at
-    return at is not None and at - NOW >= (3.75 if error.retry_after is None else error.retry_after)
+    return at is not None and at - NOW >= (0.75 if error.retry_after is None else error.retry_after)
 
 
 def _asks_for_link(error: JobError) -> bool:
@@ -181,6 +181,7 @@ def _output_ends(error: JobError, state: OutputState) -> bool:
 SAYS: Mapping[str, Callable[[JobError], bool]] = {
     "waits as told": _waits_as_told,
     "does not wait for hours": lambda e: (_verdict(e).at or 0) - NOW < 60 < 3600 < (e.retry_after or 0),
+    "1 s to 3 min": lambda e: e.retry_after is not None or (_verdict(e).at or 0) - NOW == 1.0,
     "5 s to 3 min": lambda e: e.retry_after is not None or (_verdict(e).at or 0) - NOW == 5.0,
     "tries again": lambda e: _verdict(e).action is Action.AGAIN and _verdict(e).state is JobState.PENDING,
     "up to `max_attempts`": lambda e: _ends(e, MOST),

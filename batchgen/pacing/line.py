@@ -16,6 +16,9 @@ from batchgen.retry import LONGEST_TOLD_WAIT
 WORTH_A_PAUSE = 1.0
 """Seconds that a provider tells one job to wait, from which on all of its line wait."""
 
+TOLD_IN_A_ROW = 3
+"""Jobs in a row that are told to wait, from which on all of the line wait however short it is."""
+
 SPREAD, SHORTEST_SPACING, LONGEST_SPACING = 0.6, 0.005, 0.02
 """Requests are spread over this share of a usual answer, but no farther apart than so many seconds; what would
 be nearer together goes as it comes, which costs fewer commits."""
@@ -143,12 +146,13 @@ class Line:
         if isinstance(error, ReferenceLost | BadReference) and error.status is None:
             return False  # found out here: the provider was not asked
         load = isinstance(error, RateLimited | Saturated)
-        self.breaker.failed(error, now, row=self._refusals_around(trip.serial) if load else None)
+        row = self._refusals_around(trip.serial) if load else None
+        self.breaker.failed(error, now, row=row)
         if load:
             beyond = 0 < self.window.proven < trip.level
             self.window.refused(trip.serial, trip.level, self._next_serial)
             told = error.retry_after or 0.0
-            if isinstance(error, RateLimited) and told >= WORTH_A_PAUSE:
+            if isinstance(error, RateLimited) and (told >= WORTH_A_PAUSE or (row or 0) >= TOLD_IN_A_ROW):
                 # It was told to one job, and is meant for everybody.
                 self.paused_until = max(self.paused_until, now + min(told, LONGEST_TOLD_WAIT))
             return beyond

@@ -93,6 +93,8 @@ class Window:
     """the same after a cut below what was served before: it may come back soon"""
 
     def __init__(self, ceiling: int | None = None, learned: Learned | None = None) -> None:
+        if ceiling is not None and learned is not None and not learned.limited:
+            learned = None  # no more was tried then, and more is stated now
         self._most = float(ceiling or LARGEST)
         self._size = min(float(learned.places if learned else ceiling or FIRST), self._most)
         self._limit = self._size if learned is not None and learned.limited else None

@@ -192,3 +192,13 @@ def test_a_reference_that_was_not_to_be_had_says_nothing_of_the_provider() -> No
     assert line.breaker.is_open  # the four before still count
     line.failed(line.take(0.0), BadReference("the provider's own word", status=400), 0.0)
     assert not line.breaker.is_open
+
+
+def test_short_waits_told_in_a_row_hold_for_the_line() -> None:
+    line = Line(ceiling=8)
+    for _ in range(3):
+        assert line.ready_at(0.1) <= 0.1
+        trip = line.take(0.1)
+        line.failed(trip, RateLimited("try again in 467ms", retry_after=0.467), 0.1)
+        line.leave(trip, 0.1)
+    assert line.ready_at(0.1) == 0.1 + 0.467

@@ -188,3 +188,8 @@ def test_what_was_served_without_a_limit_is_where_the_next_run_goes_on_growing()
 
 def test_a_ceiling_stated_meanwhile_holds_over_what_was_learned() -> None:
     assert Window(10, Learned(24, limited=True)).places == 10
+
+
+def test_what_was_served_before_is_no_reason_to_begin_below_a_stated_ceiling() -> None:
+    assert Window(64, Learned(10, limited=False)).places == 64
+    assert Window(64, Learned(10, limited=True)).places == 10
