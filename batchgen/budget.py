@@ -30,7 +30,7 @@ class Budget:
         self._spent = 0
         self._aside = 0
         self._flying = 0
-        self._bells: dict[Bell, None] = {}
+        self._waiting: set[Bell] = set()
 
     def begin(self, status: Status, found: Iterable[OpenAttempt]) -> None:
         """Start from what the ledger says; the attempts `found` open are asked for and may still be free."""
@@ -46,7 +46,6 @@ class Budget:
         False: it can't be afforded, which `reached` then says, or `closed` became true meanwhile.
         `bell` is rung whenever it is worth another look. `most` None: no price is known.
         """
-        self._bells[bell] = None
         amount = most or 0
         while not closed():
             seen = bell.rings
@@ -57,6 +56,7 @@ class Budget:
             if not self._flying:
                 self.reached = self._words(amount, self.limit)
                 return False
+            self._waiting.add(bell)
             await bell.wait(seen)
         return False
 
@@ -66,8 +66,8 @@ class Budget:
         self._aside -= most or 0
         self._spent += (most or 0) if perhaps else (cost or 0)
         self.paid += cost or 0
-        for bell in self._bells:
-            bell.ring()
+        while self._waiting:
+            self._waiting.pop().ring()
 
     def _words(self, amount: int, limit: int) -> str:
         spent, cost, most = (money_text(currency(one)) for one in (self._spent, amount, limit))
