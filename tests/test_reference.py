@@ -139,3 +139,10 @@ def test_an_editor_finds_nothing_wrong_with_an_example(path: Path) -> None:
 def test_an_editor_finds_a_mistake(manifest: object) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(manifest, SCHEMA)
+
+
+def test_every_key_stands_in_some_example() -> None:
+    files = (path for path in JOBS.iterdir() if path.suffix in (".yaml", ".jsonl"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    absent = {name for keys in SECTIONS.values() for name in keys if not re.search(rf'\b{name}"?: ?', text)}
+    assert absent == set()

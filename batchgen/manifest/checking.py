@@ -170,7 +170,10 @@ class Checker:
             return ()
         self._multiplied += variants.count if variants.count > 1 else 0
         if self._multiplied > MOST_MULTIPLIED:
-            text = f"{row.name} makes {variants.count:,} jobs: a manifest may multiply to {MOST_MULTIPLIED:,}"
+            # A count may have more digits than Python writes, let alone a line.
+            power = int(variants.count.bit_length() * 0.30103)
+            count = f"{variants.count:,}" if power < 15 else f"about 10^{power}"
+            text = f"{row.name} makes {count} jobs: a manifest may multiply to {MOST_MULTIPLIED:,}"
             raise Fatal(self._place(row, "matrix" if top or own else "prompt"), text)
         return variants
 

@@ -218,3 +218,37 @@ def test_a_mistake_in_the_references_of_a_provider_is_named(cli: Cli) -> None:
     cli.write("m.yaml", f"{HEAD}providers: {{simulator: {{references: {{max_sides: 9}}}}}}\njobs: [{{prompt: a}}]\n")
     (line,) = _lines(cli, "m.yaml")
     assert "unknown key 'max_sides' in references of provider 'simulator', did you mean 'max_side'?" in line
+
+
+BOMB = "".join(f"  a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 12))
+
+DEEP = "nested more than 50 deep"
+MANY = "a manifest may multiply to 10,000,000"
+HOSTILE = {
+    "brackets.yaml": (f"{HEAD}jobs: {'[' * 200_000}", f"2:57: {DEEP}"),
+    "braces.yaml": (f"{HEAD}jobs:\n- prompt: x\n  meta: {'{a: ' * 200_000}", f"4:201: {DEEP}"),
+    "dashes.yaml": (f"{HEAD}jobs:\n{'- ' * 200_000}x\n", f"3:101: {DEEP}"),
+    "bomb.yaml": (f"{HEAD}meta:\n  a0: &a0 [x]\n{BOMB}jobs: []\n", "10:27: aliases stand for too many values"),
+    "tag.yaml": (f"{HEAD}jobs: [{{prompt: !!python/name:os.system x}}]\n", "2:17: tag '!!python/name:os.system'"),
+    "twice.yaml": (f"{HEAD}jobs: [{{prompt: x, prompt: y}}]\n", "2:20: duplicate key 'prompt', first on line 2"),
+    "binary.yaml": ("\x89PNG\r\n\x1a\n\x00\x00", "3: not a text file: it has NUL bytes"),
+    "deep.csv": (
+        f"prompt,provider\n{'{a|' * 200_000},simulator\n{'{a|' * 30}b{'}' * 30},simulator\n",
+        "3: prompt has alternatives nested more than 20 deep",
+    ),
+    "deep.jsonl": ('{"prompt": "x", "meta": ' + '{"a": ' * 200_000 + "\n", "1: not a JSON object: nested too deep"),
+    "much.yaml": (
+        f"{HEAD}jobs: [{{prompt: '{'{a|b|c|d}' * 9000}'}}]\n",
+        f"2:17: job 1 makes about 10^5418 jobs: {MANY}",
+    ),
+    "many.yaml": (f"{HEAD}jobs: [{{prompt: x, n: 1000000000000}}]\n", "2:23: n '1000000000000' must be at most 10,000"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_one_line(cli: Cli, name: str) -> None:
+    text, says = HOSTILE[name]
+    cli.write(name, text)
+    (line,) = _lines(cli, name)
+    assert line.startswith(f"{name}:{says}")
+    assert len(line) < 150
