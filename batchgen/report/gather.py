@@ -19,6 +19,9 @@ from batchgen.summary import Unfinished, Way, reason
 MOST_PICTURES: Final = 5_000
 """So many are shown; of more, the first in the order of the manifest."""
 
+MOST_IN_CELL: Final = 8
+"""Pictures of one cell of a grid; what is more is counted."""
+
 MOST_NAMED: Final = 100
 """So many failed jobs of one kind are shown one by one."""
 
@@ -95,6 +98,9 @@ class Facts:
         self.makers: dict[tuple[str, str], Maker] = {}
         self.timeline = Timeline()
         self.pictures: list[Shot] = []
+        self.hidden = Counter[tuple[str, ...]]()
+        """Pictures that their cell of a grid has no room for, by the values of its keys."""
+        self._cells = Counter[tuple[str, ...]]()
         self.reasons: dict[tuple[JobState, str, Way], Reason] = {}
 
     @property
@@ -148,6 +154,12 @@ class Facts:
             self.timeline.saved.append(output.settled_at)
         if len(self.pictures) >= MOST_PICTURES:
             return
+        groups = tuple(shortened(value_of(record, key) or "–", 80) for key in self.group_by)
+        if len(groups) > 1:
+            if self._cells[groups] == MOST_IN_CELL:
+                self.hidden[groups] += 1
+                return
+            self._cells[groups] += 1
         job = record.job
         shot = Shot(
             id=job.id,
@@ -160,7 +172,7 @@ class Facts:
             sha256=output.sha256,
             width=output.width or 1,
             height=output.height or 1,
-            groups=tuple(shortened(value_of(record, key) or "–", 80) for key in self.group_by),
+            groups=groups,
         )
         self.pictures.append(shot)
 

@@ -9,15 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final, TypeAlias, TypeVar
 
-from batchgen.report.gather import MOST_PICTURES, Facts, Shot
+from batchgen.report.gather import Facts, Shot
 from batchgen.report.markup import link, text
 from batchgen.summary import counted
 
 MOST_COLUMNS: Final = 12
 """A grid of more would be read by nobody; its groups stand below each other then."""
-
-_MOST_IN_CELL: Final = 8
-"""Pictures of one cell of a grid; what is more is counted."""
 
 K = TypeVar("K")
 Source: TypeAlias = Callable[[Shot], str | None]
@@ -31,29 +28,29 @@ def sheet(facts: Facts, source: Source) -> Iterator[str]:
     if not shots:
         yield '<p class="quiet">No picture is on disk yet.</p>'
         return
-    if total > MOST_PICTURES:
-        yield f'<p class="quiet">The first {MOST_PICTURES:,} of {total:,} pictures; --where shows others.</p>'
+    if total > len(shots) + facts.hidden.total():
+        yield f'<p class="quiet">From the first {len(shots):,} of {total:,} pictures; --where shows others.</p>'
     depth = len(facts.group_by)
     columns = list(dict.fromkeys(shot.groups[-1] for shot in shots)) if depth > 1 else []
     if depth == 0:
         yield from _contact(shots, source)
     elif depth == 1 or len(columns) > MOST_COLUMNS:
-        yield from _sections(shots, range(depth), facts.group_by, lambda some: _contact(some, source))
+        yield from _sections(facts, range(depth), lambda some: _cell(some, facts, source))
     else:
-        yield from _sections(shots, range(depth - 2), facts.group_by, lambda some: _grid(some, facts.group_by, source))
+        yield from _sections(facts, range(depth - 2), lambda some: _grid(some, facts, source))
 
 
-def _sections(
-    shots: Sequence[Shot], keys: range, names: Sequence[str], inner: Callable[[Sequence[Shot]], Iterator[str]]
-) -> Iterator[str]:
+def _sections(facts: Facts, keys: range, inner: Callable[[Sequence[Shot]], Iterator[str]]) -> Iterator[str]:
     """A heading for each group of the outer keys, in the order in which the manifest has them."""
-    for values, some in grouped(shots, lambda shot: tuple(shot.groups[key] for key in keys)).items():
+    names = facts.group_by
+    for values, some in grouped(facts.pictures, lambda shot: tuple(shot.groups[key] for key in keys)).items():
         if values:
             heading = " · ".join(
                 f'<span class="of">{text(names[key])}</span> {text(value)}'
                 for key, value in zip(keys, values, strict=True)
             )
-            yield f'<h3 class="group">{heading} <small>{counted(len(some), "picture")}</small></h3>'
+            count = len(some) + sum(facts.hidden[cell] for cell in {shot.groups for shot in some})
+            yield f'<h3 class="group">{heading} <small>{counted(count, "picture")}</small></h3>'
         yield from inner(some)
 
 
@@ -64,7 +61,8 @@ def _contact(shots: Sequence[Shot], source: Source) -> Iterator[str]:
     yield "</div>"
 
 
-def _grid(shots: Sequence[Shot], names: Sequence[str], source: Source) -> Iterator[str]:
+def _grid(shots: Sequence[Shot], facts: Facts, source: Source) -> Iterator[str]:
+    names = facts.group_by
     rows = grouped(shots, lambda shot: shot.groups[-2])
     columns = list(dict.fromkeys(shot.groups[-1] for shot in shots))
     title = f"{names[-2]} by {names[-1]}"
@@ -76,22 +74,21 @@ def _grid(shots: Sequence[Shot], names: Sequence[str], source: Source) -> Iterat
         cells = grouped(some, lambda shot: shot.groups[-1])
         yield f'<tr><th scope="row">{text(row)}</th>'
         for column in columns:
-            yield from _cell(cells.get(column, ()), source)
+            if column in cells:
+                yield "<td>"
+                yield from _cell(cells[column], facts, source)
+                yield "</td>"
+            else:
+                yield '<td class="none" aria-label="no picture">–</td>'
         yield "</tr>"
     yield "</tbody></table></div>"
 
 
-def _cell(shots: Sequence[Shot], source: Source) -> Iterator[str]:
-    if not shots:
-        yield '<td class="none" aria-label="no picture">–</td>'
-        return
-    yield '<td><div class="sheet">'
-    for shot in shots[:_MOST_IN_CELL]:
-        yield _figure(shot, source)
-    yield "</div>"
-    if (more := len(shots) - _MOST_IN_CELL) > 0:
+def _cell(shots: Sequence[Shot], facts: Facts, source: Source) -> Iterator[str]:
+    """The pictures that share all values, and how many more there are."""
+    yield from _contact(shots, source)
+    if more := facts.hidden[shots[0].groups]:
         yield f'<p class="quiet">and {more:,} more</p>'
-    yield "</td>"
 
 
 def _figure(shot: Shot, source: Source) -> str:

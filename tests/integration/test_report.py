@@ -147,6 +147,26 @@ def test_pictures_are_grouped_and_two_keys_make_a_grid(
     assert shown(workspace).tags.count("img") == 5
 
 
+def test_a_cell_of_a_grid_shows_eight_pictures_and_counts_the_others(tmp_path: Path) -> None:
+    workspace = finished(tmp_path / "w", *(Made(id=f"job-{n}", meta={"style": "oil"}) for n in range(20)))
+    told = json.loads(report(workspace, "--group-by", "model,meta.style", "--json").stdout)
+    assert told["pictures"] == 8
+    page = shown(workspace)
+    assert page.tags.count("img") == 8
+    assert "and 12 more" in page.words
+    report(workspace, "--group-by", "id,ratio,model")
+    assert shown(workspace).tags.count("img") == 20
+
+
+def test_a_grid_of_too_many_columns_becomes_sheets_below_each_other(tmp_path: Path) -> None:
+    workspace = finished(tmp_path / "w", *(Made(id=f"job-{n}", meta={"style": n}) for n in range(13)))
+    report(workspace, "--group-by", "model,meta.style")
+    page = shown(workspace)
+    assert page.tags.count("table") == 1
+    assert page.tags.count("h3") == 4 + 13
+    assert page.tags.count("img") == 13
+
+
 def test_where_makes_a_page_about_a_part(workspace: Path) -> None:
     report(workspace, "--where", "model=n", "--where", "ratio=16:9")
     page = shown(workspace)
