@@ -121,7 +121,10 @@ class Job:
     def at(self, provider: str) -> Job:
         """The job as that provider is asked for it: with the model that it has there."""
         model = self.models.get(provider, self.model)
-        return self if model == self.model else replace(self, model=model)
+        if model == self.model:
+            return self
+        models = {name: self.models.get(name, self.model) for name in self.provider}
+        return replace(self, model=model, models=models)
 
 
 @dataclass(frozen=True, slots=True)

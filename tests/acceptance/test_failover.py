@@ -185,6 +185,7 @@ def test_each_provider_is_asked_for_its_own_model(cli: Cli) -> None:
         manifest(cli, first, second, listed(numbered(3)), model=models)
         cli.run("run", "m.yaml", code=0)
     assert {(job["provider"], job["model"]) for job in cli.jobs("out/m")} == {("tu-zi", "gpt-4o-image")}
+    assert len(cli.jobs("out/m", "--model", "gpt-4o*")) == 3
 
 
 def test_adding_a_second_provider_or_changing_its_model_makes_nothing_anew(cli: Cli) -> None:

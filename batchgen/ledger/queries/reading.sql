@@ -38,7 +38,8 @@ WHERE (position, key) > (:position, :key) AND listed = :listed
     AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
     AND (:error IS NULL OR error_kind GLOB :error OR error_code GLOB :error)
     AND (:provider IS NULL OR ifnull(served_by, provider) GLOB :provider)
-    AND (:model IS NULL OR model GLOB :model)
+    AND (:model IS NULL OR model GLOB :model
+        OR EXISTS (SELECT 1 FROM json_each(request, '$.models') AS m WHERE m.key = served_by AND m.value GLOB :model))
     AND (:id IS NULL OR id GLOB :id)
     AND (:ratio IS NULL OR ratio = :ratio)
     AND (:words IS NULL OR instr(lower(prompt), lower(:words)) > 0)
@@ -79,6 +80,7 @@ WHERE a.id > :after AND j.listed = 1 AND a.round = j.round
     AND (:states IS NULL OR j.state IN (SELECT value FROM json_each(:states)))
     AND (:error IS NULL OR j.error_kind GLOB :error OR j.error_code GLOB :error)
     AND (:provider IS NULL OR ifnull(j.served_by, j.provider) GLOB :provider)
-    AND (:model IS NULL OR j.model GLOB :model)
+    AND (:model IS NULL OR j.model GLOB :model
+        OR EXISTS (SELECT 1 FROM json_each(j.request, '$.models') AS m WHERE m.key = j.served_by AND m.value GLOB :model))
     AND (:id IS NULL OR j.id GLOB :id)
 ORDER BY a.id LIMIT :limit;

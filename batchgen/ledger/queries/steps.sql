@@ -130,7 +130,8 @@ SELECT key, state FROM jobs
 WHERE state IN (SELECT value FROM json_each(:states)) AND listed = 1
     AND (:error IS NULL OR error_kind GLOB :error OR error_code GLOB :error)
     AND (:provider IS NULL OR ifnull(served_by, provider) GLOB :provider)
-    AND (:model IS NULL OR model GLOB :model)
+    AND (:model IS NULL OR model GLOB :model
+        OR EXISTS (SELECT 1 FROM json_each(request, '$.models') AS m WHERE m.key = served_by AND m.value GLOB :model))
     AND (:id IS NULL OR id GLOB :id);
 
 -- name: reset_job
