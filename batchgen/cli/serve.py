@@ -12,7 +12,7 @@ import click
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
 from batchgen.errors import UsageError
 
-_GRACE = 2
+_GRACE = 5
 """Seconds that open streams of news get at the end."""
 
 
@@ -42,8 +42,9 @@ def command(place: Path, folder: Path | None, host: str, port: int) -> None:
         if host not in names - {host}:
             names |= {socket.gethostname(), socket.getfqdn()}
         hosts = frozenset(f"{name.lower()}:{bound}" for name in names)
-        app = application(workspace, hosts, secrets.token_urlsafe(24))
+        app = application(workspace, hosts, secrets.token_urlsafe(24), lambda: server.should_exit)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE, server_header=False)
+        server = uvicorn.Server(config)
         click.echo(f"http://{host}:{bound}/", err=False)
         click.echo(f"{workspace} is shown there until Ctrl-C", err=True)
-        asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
+        asyncio.run(server.serve(sockets=[listening]))

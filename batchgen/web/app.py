@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib.resources import files
@@ -47,9 +47,9 @@ _FOREVER: Final = {"cache-control": "private, max-age=31536000, immutable"}
 _RETRIED: Final = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
 
 
-def application(workspace: Path, hosts: frozenset[str], token: str) -> Starlette:
-    """The page of the batch in `workspace`."""
-    page = _Page(workspace, token)
+def application(workspace: Path, hosts: frozenset[str], token: str, leaving: Callable[[], bool]) -> Starlette:
+    """The page of the batch in `workspace`. `leaving`: the server wants to end, and streams of news are to end too."""
+    page = _Page(workspace, token, leaving)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -78,8 +78,9 @@ class _Page:
 
     reader: Reader
 
-    def __init__(self, workspace: Path, token: str) -> None:
+    def __init__(self, workspace: Path, token: str, leaving: Callable[[], bool]) -> None:
         self._workspace = workspace
+        self._leaving = leaving
         self._token = token
         self._shrinking = anyio.CapacityLimiter(2)
         self._saved: deque[tuple[float, int]] = deque()
@@ -125,12 +126,14 @@ class _Page:
 
         async def stream() -> AsyncIterator[str]:
             last = ""
-            while not await request.is_disconnected():
+            while not self._leaving() and not await request.is_disconnected():
                 said = json.dumps(await self._standing())
                 # A comment keeps proxies and browsers from giving the connection up.
                 yield f"data: {said}\n\n" if said != last else ": still so\n\n"
                 last = said
-                await anyio.sleep(NEWS_EVERY)
+                for _ in range(5):
+                    if not self._leaving():
+                        await anyio.sleep(NEWS_EVERY / 5)
 
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
