@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from operator import attrgetter
-from typing import Final, TypeAlias
+from typing import Final
 
 from pydantic import ValidationError
 
 from batchgen.manifest.expand import Content, asked, join_job, numbered, sent
 from batchgen.manifest.filenames import FileNames
 from batchgen.manifest.head import Written
+from batchgen.manifest.kinds import Kind, KindKey, kind_key
 from batchgen.manifest.lineage import Lineage, Outline
+from batchgen.manifest.patterns import Patterns
 from batchgen.manifest.problems import Fatal, Origin, Place, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
 from batchgen.manifest.prompts import PromptMistake
@@ -45,45 +46,7 @@ MOST_MULTIPLIED: Final = 10_000_000
 MOST_KINDS: Final = 1000
 """Kinds of job that are remembered at a time."""
 
-_LONG: Final = 1000
 _COLUMNS: Final = (1 << 14) - 1
-_KindKey: TypeAlias = tuple[object, ...]
-# Every key of a job but `id`, `prompt`, `after` and `meta`, and but the mappings `params` and `models`.
-_kind_values = attrgetter(
-    "provider", "model", "n", "ratio", "size", "quality", "output_format", "output_compression", "background",
-    "references", "mask", "after_image",
-)  # fmt: skip
-
-_FOUND: Final = ("provider", "model", "models", "references", "mask")
-_found_values = attrgetter(*_FOUND)
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What jobs share that differ in id, prompt, parent and meta alone: found out once, whatever their number.
-
-    `job` is one of them with its pictures, provider and model found; `sent` None: it can't be sent.
-    """
-
-    job: Job
-    asked: Content
-    sent: Content | None = None
-    warnings: tuple[str, ...] = ()
-
-    def filled_in(self, job: Job, name: str) -> Job:
-        """A job of this kind with its id and what was found."""
-        found = _found_values(self.job)
-        if job.id == name and _found_values(job) == found:
-            return job
-        return replace(job, id=name, **dict(zip(_FOUND, found, strict=True)))
-
-
-def _kind_key(job: Job) -> _KindKey | None:
-    """What tells kinds apart; None for a job that is a kind of its own."""
-    if job.params or job.models or any(len(source) > _LONG for source in (*job.references, job.mask or "")):
-        return None
-    # Any child sends its parent's picture, whichever that is.
-    return (*_kind_values(job), job.after is None, *job.models.items())
 
 
 class Checker:
@@ -101,7 +64,8 @@ class Checker:
         self._matrix = written.head.matrix.axes() if written.head.matrix else ()
         self._matrix_keys = {name for axis in self._matrix for name in axis.names}
         self._multiplied = 0
-        self._kinds: dict[_KindKey, _Kind] = {}
+        self._kinds: dict[KindKey, Kind] = {}
+        self._patterns = Patterns[Kind]()
         self._ids = Seen()
         self._counts: dict[int, int] = {}
         self._names = FileNames(written.head.output.path if written.head.output else None)
@@ -137,8 +101,14 @@ class Checker:
         warning = lineage.warning(job)
         return (warning,) if warning else ()
 
-    def _jobs(self, row: Row) -> Iterator[tuple[Job, _Kind, Variant]]:
+    def _jobs(self, row: Row) -> Iterator[tuple[Job, Kind, Variant]]:
         """The jobs of a row, each with its id, what it shares with its kind, and what it came from."""
+        if row.header and (like := self._patterns.find(row.values)):
+            job, kind = like
+            self._names.met(job)
+            yield kind.filled_in(job, self._id(row, job, 0, kind.asked)), kind, Variant(job)
+            return
+        told = len(self._problems)
         parsed, doubtful = self._parse(row)
         base = join_job(parsed, self._defaults, self._written.head.provider)
         for number, variant in enumerate(self._variants(row, parsed, base)):
@@ -148,6 +118,8 @@ class Checker:
                 self._missing(row, "prompt", "")
             kind = self._kind(row, job, doubtful)
             yield kind.filled_in(job, self._id(row, job, number, kind.asked)), kind, variant
+            if job is base and row.header and not doubtful and len(self._problems) == told:
+                self._patterns.learn(row.values, job, kind)
 
     def finish(self) -> None:
         """Tell what only the whole manifest shows: names in `output.path` that no job has."""
@@ -177,9 +149,9 @@ class Checker:
             raise Fatal(self._place(row, "matrix" if top or own else "prompt"), text)
         return variants
 
-    def _kind(self, row: Row, job: Job, doubtful: set[str]) -> _Kind:
+    def _kind(self, row: Row, job: Job, doubtful: set[str]) -> Kind:
         """What is known of jobs like this one, found out now if it is the first."""
-        key = _kind_key(job)
+        key = kind_key(job)
         if key is None or doubtful:
             return self._new_kind(row, job, doubtful)
         kind = self._kinds.get(key)
@@ -192,7 +164,7 @@ class Checker:
                 self._kinds[key] = kind
         return kind
 
-    def _new_kind(self, row: Row, job: Job, doubtful: set[str]) -> _Kind:
+    def _new_kind(self, row: Row, job: Job, doubtful: set[str]) -> Kind:
         written = job
         job = self._with_pictures(row, job)
         if job.models:
@@ -201,13 +173,13 @@ class Checker:
         base = asked(job, self._pictures.digests)
         job, profiles = self._with_provider(row, job, doubtful)
         if not profiles:
-            return _Kind(job, base)
+            return Kind(job, base)
         simulated = profiles[0].base_url == SIMULATED
         for profile in profiles if job.references else ():
             for loc, text in self._pictures.misfits(written, profile, job.at(profile.name).model):
                 self._problems.add(self._place(row, *loc), text)
         content = sent(job, simulated, self._pictures.as_sent(written, profiles[0].bounds(job.model)))
-        return _Kind(job, base, content, self._warnings(row, job, profiles))
+        return Kind(job, base, content, self._warnings(row, job, profiles))
 
     def _parse(self, row: Row) -> tuple[JobRow, set[str]]:
         """The row's values, without those that are wrong; and the keys that it may have meant."""

@@ -12,23 +12,35 @@ from batchgen.errors import ManifestError
 from batchgen.manifest.load import open_manifest
 
 
-def test_a_row_means_the_same_among_others_of_its_kind_as_alone(tmp_path: Path) -> None:
-    columns = {"ratio": ["16:9", "1:1", ""], "model": ["gpt-image-1", "nano-banana", ""], "n": ["1", "4", ""]}
-    rows = [dict(zip(columns, values, strict=True)) for values in product(*columns.values())] * 2
-    many = tmp_path / "many.csv"
+@pytest.mark.parametrize("prompt", ["a {} cat", "a {} cat {{name}}", "{{ {}", "a {}\u2028cat"])
+@pytest.mark.parametrize("meta", [True, False], ids=["meta", "no meta"])
+@pytest.mark.parametrize("named", [True, False], ids=["ids", "no ids"])
+def test_a_row_means_the_same_among_others_of_its_kind_as_alone(
+    tmp_path: Path, prompt: str, meta: bool, named: bool
+) -> None:
+    choices = {"ratio": ["16:9", "1:1", ""], "model": ["gpt-image-1", "nano-banana", ""], "n": ["1", "4", ""]}
+    rows = [",".join(values) for values in product(*choices.values())] * 2
     lines = [
-        f"id{number},a {number} cat {{name}},{row['ratio']},{row['model']},{row['n']},Kim"
+        (f"id{number}" if named else "") + f",{prompt.format(number)},{row}" + (",Kim" if meta else "")
         for number, row in enumerate(rows)
     ]
-    header = "id,prompt,ratio,model,n,meta.name\n"
+    header = f"id,prompt,{','.join(choices)}{',meta.name' if meta else ''}\n"
+    many, alone = tmp_path / "many.csv", tmp_path / "alone.csv"
     many.write_text(header + "\n".join(lines))
-    alone = tmp_path / "alone.csv"
     together = list(open_manifest(many, provider="tu-zi").entries())
     assert len(together) == len(rows)
     for line, entry in zip(lines, together, strict=True):
         alone.write_text(header + line)
         (single,) = open_manifest(alone, provider="tu-zi").entries()
         assert (single.job, single.fingerprint, single.warnings) == (entry.job, entry.fingerprint, entry.warnings)
+
+
+def test_an_id_that_comes_twice_is_found_among_rows_of_one_pattern(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id,prompt\n" + "".join(f"{name},x\n" for name in ("a", "b", "c", "b", "a")))
+    with pytest.raises(ManifestError) as caught:
+        open_manifest(path, provider="tu-zi", model="m").check()
+    assert [problem.split(":")[1] for problem in caught.value.problems] == ["5", "6"]
 
 
 def test_values_that_python_takes_for_equal_are_kinds_of_their_own(tmp_path: Path) -> None:
