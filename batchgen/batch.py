@@ -240,8 +240,8 @@ def _scope_reason(options: RunOptions, status: Status) -> str | None:
 
 
 def _with_waiting(reason: str | None, waiting: int, options: RunOptions) -> str | None:
-    """The reason with the jobs that wait for a parent's image which this run did not bring."""
-    if not waiting:
+    """The reason with the jobs that wait for a parent's image; of a run that was stopped that is no news."""
+    if not waiting or options.stop.draining:
         return reason
     jobs = "1 job waits for its parent's image" if waiting == 1 else f"{waiting} jobs wait for their parents' images"
     if not options.download:

@@ -146,6 +146,20 @@ def test_a_kill_in_the_middle_of_chains_sends_nothing_twice(cli: Cli, provider: 
     cli.run("verify", "out/m", code=0)
 
 
+def test_an_interrupted_chain_says_so_and_goes_on_where_it_was(cli: Cli, provider: Simulated) -> None:
+    with provider(latency="300ms") as p:
+        cli.write("m.yaml", f"provider: tu-zi\n{p.section('tu-zi')}jobs:\n{rows(1)}")
+        process = cli.start("run", "m.yaml")
+        until(lambda: _count(cli, "SELECT count(*) FROM jobs WHERE id = 'r0-1' AND state = 'running'") > 0, process)
+        process.send_signal(signal.SIGINT)
+        text = cli.end(process, 130).stderr
+        assert "interrupted: the ledger is whole, run again to continue" in text
+        assert "stopped early" not in text
+        assert cli.states("out/m") == {"done": 2, "pending": 1}
+        cli.run("run", "m.yaml", code=0)
+        assert p.posts == 3
+
+
 def test_a_csv_names_the_parent_and_which_of_its_images(cli: Cli) -> None:
     cli.write("rows.csv", "id,prompt,n,after,after.image\na,two cats,2,,\nb,a hat,,a,1\nc,a coat,,a,\n")
     head = f"provider: modelverse\nproviders:\n  modelverse: {{base_url: simulator, {QUICK}}}\n"

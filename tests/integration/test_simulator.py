@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from batchgen.simulator.serve import simulate
 from batchgen.simulator.settings import SimulatorSettings
@@ -89,6 +90,32 @@ async def test_a_second_turn_echoes_its_parent_and_grows_from_it() -> None:
         corners = [image.convert("RGB").getpixel((0, 0)) for image in pictures]
         assert corners[0] == corners[1]
         assert pictures[0].tobytes() != pictures[1].tobytes()
+
+
+async def test_every_edit_of_a_line_leaves_its_ring_after_a_restart_too(tmp_path: Path) -> None:
+    messages = []
+    texts = []
+    for prompt in ("a cow", "with a hat", "at night"):
+        async with serving(memory=tmp_path / "memory.jsonl") as (simulator, http):
+            messages.append({"role": "user", "content": prompt})
+            body = {"model": "gpt-image-1-vip", "messages": messages}
+            texts.append(content(await http.post(simulator.url("tu-zi") + CHAT, json=body)))
+            messages.append({"role": "assistant", "content": texts[-1]})
+    async with serving(memory=tmp_path / "memory.jsonl") as (simulator, http):
+        cow, hat, night = [
+            picture((await http.get(links(text)[-1])).content).convert("RGB") for text in texts
+        ]
+
+    def ring(edited: Image.Image, before: Image.Image) -> set[tuple[int, int]]:
+        changed = ImageChops.difference(edited, before).convert("L")
+        width, height = changed.size
+        # The panel with the words is at the foot.
+        return {(x, y) for x in range(width) for y in range(height // 2) if changed.getpixel((x, y))}
+
+    first, second = ring(hat, cow), ring(night, hat)
+    assert first
+    assert second
+    assert ring(night, cow) >= first - second
 
 
 async def test_apiyi_chat_never_streams_and_gives_markdown_urls_and_data_urls() -> None:
