@@ -67,7 +67,7 @@ def _grid(shots: Sequence[Shot], facts: Facts, source: Source) -> Iterator[str]:
     columns = list(dict.fromkeys(shot.groups[-1] for shot in shots))
     title = f"{names[-2]} by {names[-1]}"
     heads = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
-    corner = f'<td class="of">{text(names[-2])} ↓ {text(names[-1])} →</td>'
+    corner = f'<td class="of">{text(names[-2])}\u00a0↓ {text(names[-1])}\u00a0→</td>'
     yield f'<div class="wide" role="region" aria-label="{text(title)}" tabindex="0"><table class="grid">'
     yield f"<thead><tr>{corner}{heads}</tr></thead><tbody>"
     for row, some in rows.items():
