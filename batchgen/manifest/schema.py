@@ -63,7 +63,7 @@ class MatrixSection(BaseModel):
     zip: Flag = None
     prompt: Several[Filled] = ()
     provider: Several[Texts] = ()
-    model: Several[Name] = ()
+    model: Several[Models] = ()
     ratio: Several[Ratio] = ()
     size: Several[Size] = ()
     quality: Several[Filled] = ()

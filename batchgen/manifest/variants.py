@@ -132,11 +132,12 @@ class Variants:
 def _changes(job: Job, values: Mapping[str, Json]) -> dict[str, Any]:
     """What a combination's values change: job keys are set, `meta` and `params` joined, other names go to `meta`."""
     changes: dict[str, Any] = {name: value for name, value in values.items() if name in _KEYS}
-    for key, nothing in (("prompt", ""), ("model", ""), ("n", 1)):
+    for key, nothing in (("prompt", ""), ("n", 1)):
         if key in changes:
             changes[key] = changes[key] or nothing
     if "model" in changes:
-        changes["models"] = {}
+        by_provider = changes["model"] if isinstance(changes["model"], dict) else {}
+        changes |= {"model": "" if by_provider else changes["model"] or "", "models": by_provider}
     free = {name: value for name, value in values.items() if name not in _KEYS}
     if free or "meta" in changes:
         changes["meta"] = {**job.meta, **changes.get("meta", {}), **free}

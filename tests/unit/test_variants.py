@@ -58,6 +58,11 @@ def test_a_name_that_is_a_job_key_sets_that_key() -> None:
     assert jobs[0].meta == {}
 
 
+def test_a_model_of_a_matrix_takes_the_place_of_the_models_by_provider() -> None:
+    jobs = _jobs(_job(models={"p": "own"}), _axes(model=["a", {"p": "b", "q": "c"}, None]))
+    assert [(job.model, dict(job.models)) for job in jobs] == [("a", {}), ("", {"p": "b", "q": "c"}), ("", {})]
+
+
 def test_zip_goes_through_its_lists_together() -> None:
     axes = _axes(zip=True, animal=["cat", "dog"], sound=["meow", "woof"])
     jobs = _jobs(_job(prompt="{animal} {sound} {x|y}"), axes)
