@@ -1,4 +1,4 @@
-"""Kinds of jobs: what jobs share that differ in id, prompt, parent and meta alone, found out once for all of them. Pure."""
+"""Kinds of jobs: what those share that differ in id, prompt, parent and meta alone, found out once for all. Pure."""
 
 from __future__ import annotations
 
