@@ -89,7 +89,7 @@ def no_late_price(profiles: Mapping[str, Profile], late: Unpriced) -> str | None
 
 
 async def prepare(ledger: Ledger, profiles: Mapping[str, Profile], settings: Settings) -> Budget:
-    """The budget of a run. Under a `max_cost` everything that was, or will be, sent must have a price.
+    """The budget of a run. Under a `max_cost` nothing is sent before all that was, or will be, has a price.
 
     What was sent when no price was known gets today's. Raises `UsageError` with one line for each
     model that has none.
@@ -97,7 +97,8 @@ async def prepare(ledger: Ledger, profiles: Mapping[str, Profile], settings: Set
     if settings.max_cost is None:
         return Budget(None)
     missing: dict[str, None] = {}
-    for provider, model in await ledger.reader.to_send():
+    sending = await ledger.reader.to_send()
+    for provider, model in sending:
         if line := no_price(profiles[provider], model):
             missing[line] = None
     async for late in ledger.reader.unpriced():
@@ -108,6 +109,6 @@ async def prepare(ledger: Ledger, profiles: Mapping[str, Profile], settings: Set
             most = prices.worst(late.job, late.job.n)
             cost = None if late.images is None else prices.charge(late.job, late.images, late.usage)
             await ledger.price(late, currency(cost), currency(most))
-    if missing:
+    if missing and sending:
         raise UsageError("\n".join(missing))
     return Budget(exact(settings.max_cost))

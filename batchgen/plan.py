@@ -173,7 +173,7 @@ class Planner:
             spent=self._spent,
             max_cost=self._max_cost,
             learned=not self._requests.keys().isdisjoint(self._learned),
-            unpriced=tuple(dict.fromkeys(self._unpriced)) if self._max_cost is not None else (),
+            unpriced=tuple(dict.fromkeys(self._unpriced)) if self._max_cost is not None and self._requests else (),
         )
 
     def _send(self, job: Job, missing: int, count: int) -> None:

@@ -16,6 +16,7 @@ STARTER = """\
 #
 #   batchgen plan jobs.yaml      what would be done; sends nothing
 #   batchgen run jobs.yaml       do it; run again to continue after a crash or a Ctrl-C
+#   batchgen run jobs.yaml --rehearse    play it through first with simulated providers; costs nothing
 #   batchgen status jobs.yaml    how it stands; the images are in out/jobs/images
 #
 # For a real provider, change the next line to tu-zi, apiyi, apiqik, modelverse or openai
@@ -29,12 +30,13 @@ defaults:
 settings:
   max_attempts: 6     # tries for each job before it counts as failed
   on_unknown: hold    # a request was cut and may have been billed: hold the job, or resend it
+  # max_cost: 5       # all runs together never cost more; the model then needs its price, see below
 
 # Uncomment to change a provider, or to make one of your own from a built-in profile.
 # providers:
 #   tu-zi:
 #     limits: {requests_per_minute: 60, concurrency: 8}
-#     prices: {gpt-image-1-vip: 0.03}    # an image; used for the estimate and the summary
+#     prices: {gpt-image-1-vip: 0.03}    # an image
 #   my-gateway:
 #     extends: openai-chat
 #     base_url: https://gateway.example/v1

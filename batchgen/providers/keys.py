@@ -36,7 +36,7 @@ def missing_key(profile: Profile) -> str:
     """The line for a provider none of whose key variables is set."""
     return (
         f"provider '{profile.name}' needs the environment variable {' or '.join(profile.api_key_env)}: "
-        "export it, or try the batch without a key by setting base_url: simulator"
+        "export it, or play the batch through without a key: run --rehearse"
     )
 
 

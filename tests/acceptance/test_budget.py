@@ -80,6 +80,8 @@ def test_what_was_generated_before_a_price_was_known_counts_once_there_is_one(cl
         cli.write("a.yaml", manifest(p, 2).replace(f", {PRICE}", ""))
         cli.run("run", "a.yaml", code=0)
         assert cli.json("status", "a.yaml")["cost"] == 0
+        cli.run("run", "a.yaml", "--max-cost", "1", code=0)  # nothing is left to send, so nothing needs a price
+        cli.json("plan", "a.yaml", "--max-cost", "1")
         cli.write("a.yaml", manifest(p, 5, max_cost="0.09"))
         cli.run("run", "a.yaml", code=3)
         assert p.posts == 3

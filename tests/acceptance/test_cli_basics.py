@@ -94,7 +94,7 @@ def test_a_missing_key_is_said_before_anything_is_made(cli: Cli) -> None:
     cli.write("paid.yaml", PAID)
     assert cli.run("run", "paid.yaml", code=2).stderr == (
         "provider 'tu-zi' needs the environment variable TUZI_API_KEY: "
-        "export it, or try the batch without a key by setting base_url: simulator\n"
+        "export it, or play the batch through without a key: run --rehearse\n"
     )
     assert not (cli.folder / "out").exists()
 

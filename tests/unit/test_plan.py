@@ -88,7 +88,7 @@ def test_a_warning_that_many_jobs_share_is_said_once_with_their_number() -> None
 def test_a_provider_without_its_key_is_named_with_the_variable_and_the_way_out() -> None:
     assert missing_keys(PROFILES, ("apiyi", "simulator"), ()) == (
         "provider 'apiyi' needs the environment variable A_KEY or B_KEY: "
-        "export it, or try the batch without a key by setting base_url: simulator",
+        "export it, or play the batch through without a key: run --rehearse",
     )
 
 
