@@ -150,12 +150,12 @@ def test_an_interrupted_chain_says_so_and_goes_on_where_it_was(cli: Cli, provide
     with provider(latency="300ms") as p:
         cli.write("m.yaml", f"provider: tu-zi\n{p.section('tu-zi')}jobs:\n{rows(1)}")
         process = cli.start("run", "m.yaml")
-        until(lambda: _count(cli, "SELECT count(*) FROM jobs WHERE id = 'r0-1' AND state = 'running'") > 0, process)
+        until(lambda: _count(cli, "SELECT count(*) FROM jobs WHERE id = 'r0-0' AND state = 'running'") > 0, process)
         process.send_signal(signal.SIGINT)
         text = cli.end(process, 130).stderr
         assert "interrupted: the ledger is whole, run again to continue" in text
         assert "stopped early" not in text
-        assert cli.states("out/m") == {"done": 2, "pending": 1}
+        assert cli.states("out/m") == {"done": 1, "pending": 2}
         cli.run("run", "m.yaml", code=0)
         assert p.posts == 3
 

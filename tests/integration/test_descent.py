@@ -172,6 +172,17 @@ async def test_an_image_that_the_parent_does_not_have_fails_the_child_without_a_
     assert cancelled.message == f"its parent 'b' failed: {lacking.message}"
 
 
+async def test_a_cancelled_job_is_told_when_its_parent_ends_and_not_at_the_end_of_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "provider: tu-zi\nproviders: {tu-zi: {base_url: simulator, simulate: {latency: 0, image_side: 16}}}\n"
+        "settings: {concurrency: 1}\njobs:\n  - {id: a, prompt: 'x simulate:refusal'}\n"
+        "  - {id: b, prompt: y, after: a}\n  - {id: c, prompt: z}\n"
+    )
+    seen = [(job.id, job.state) async for job in batchgen.iterate(path, workspace=tmp_path / "w")]
+    assert seen == [("a", JobState.REFUSED), ("b", JobState.CANCELLED), ("c", JobState.DONE)]
+
+
 def _data(folder: Path, path: str) -> str:
     from base64 import b64encode
 

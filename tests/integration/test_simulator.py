@@ -113,9 +113,8 @@ async def test_every_edit_of_a_line_leaves_its_ring_after_a_restart_too(tmp_path
         return {(x, y) for x in range(width) for y in range(height // 2) if changed.getpixel((x, y))}
 
     first, second = ring(hat, cow), ring(night, hat)
-    assert first
     assert second
-    assert ring(night, cow) >= first - second
+    assert len(first - second) > len(first) / 2
 
 
 async def test_apiyi_chat_never_streams_and_gives_markdown_urls_and_data_urls() -> None:
