@@ -17,7 +17,7 @@ from batchgen.export.choices import Condition, ShardSize, Split
 from batchgen.export.dataset import FORMATS, SHARD_SIZES, TABLES, Exported, Wanted, write
 from batchgen.export.parquet import require_pyarrow
 from batchgen.export.pictures import IMAGE_FORMATS, Lost, Shape
-from batchgen.export.place import building
+from batchgen.export.place import WHOLE, building
 from batchgen.export.rows import Selection, Survey, collect
 from batchgen.export.tables import STEM
 from batchgen.ledger.reader import Reader
@@ -86,12 +86,10 @@ def command(
     with building(place_of_export, workspace, overwrite=options["overwrite"]) as aside:
         rows = aside / ".rows"
         survey = asyncio.run(_collect(workspace, selection, workspace.resolve().name, rows))
-        whole = aside / "whole"
-        whole.mkdir()
-        exported = write(workspace, rows, survey, whole, wanted, now_and_then(survey.images, "images"))
-        if not wanted.described:
-            whole = whole / f"{STEM}.{wanted.format}"
-        whole.rename(aside / place_of_export.name)
+        files = aside / "files"
+        files.mkdir()
+        exported = write(workspace, rows, survey, files, wanted, now_and_then(survey.images, "images"))
+        (files if wanted.described else files / f"{STEM}.{wanted.format}").rename(aside / WHOLE)
     for line in _text(exported, survey, place_of_export):
         click.echo(line, err=True)
     click.echo(json.dumps(_answer(exported, survey, place_of_export)) if as_json else str(place_of_export))

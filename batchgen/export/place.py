@@ -27,13 +27,16 @@ TABLE_ENDINGS: Final = (".csv", ".jsonl")
 OWN: Final = ("ledger.db", "ledger.db-wal", "ledger.db-shm", "run.log")
 """Files of a workspace that are not the user's."""
 
+WHOLE: Final = "whole"
+"""What the finished file or folder is called until it gets its name."""
+
 _PART: Final = ".part"
 _OLD: Final = ".old"
 
 
 @contextmanager
 def building(place: Path, workspace: Path, *, overwrite: bool) -> Iterator[Path]:
-    """An empty folder aside; what stands in it under `place`'s own name is at `place` afterwards.
+    """An empty folder aside; what stands in it as `WHOLE` is at `place` afterwards.
 
     Raises `UsageError` when the place is taken, and `OSError`.
     """
@@ -52,7 +55,7 @@ def building(place: Path, workspace: Path, *, overwrite: bool) -> Iterator[Path]
         _clear(aside)
         try:
             yield aside
-            _move(aside / place.name, place)
+            _move(aside / WHOLE, place)
         finally:
             shutil.rmtree(aside)
     finally:

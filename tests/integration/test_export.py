@@ -274,8 +274,8 @@ def test_an_interrupted_export_leaves_nothing_and_the_earlier_one_as_it_was(cats
 
     def interrupted() -> None:
         with building(tmp_path / "ds", cats, overwrite=True) as aside:
-            (aside / "ds").mkdir()
-            (aside / "ds/half.png").write_bytes(b"half")
+            (aside / "whole").mkdir()
+            (aside / "whole/half.png").write_bytes(b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -291,6 +291,15 @@ def test_without_pyarrow_parquet_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     said = export(cats, tmp_path / "ds", "parquet", code=2).stderr
     assert said.strip() == "--format parquet needs the extra 'export': pip install 'batchgen[export]'"
+
+
+def test_an_empty_folder_is_a_place_also_when_it_is_the_current_one(
+    cats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    export(cats, Path("."), "imagefolder")
+    assert len(rows(tmp_path / "here/metadata.jsonl")) == 6
 
 
 def test_the_workspace_and_its_images_are_no_place_for_an_export(cats: Path, tmp_path: Path) -> None:
