@@ -14,11 +14,12 @@ import anyio.lowlevel
 import pytest
 from PIL import Image
 
+import batchgen
 from batchgen.errors import BadReference, ReferenceLost
 from batchgen.events import Event, Failed
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.references import READY, MadeReady, References, forget
-from batchgen.model import Endpoint, Job, Submission
+from batchgen.model import Endpoint, Job, JobState, Submission
 from batchgen.providers.profile import Profile, Shrinking
 from batchgen.transport import Transport
 from batchgen.worker import Worker, WorkerSettings
@@ -308,3 +309,28 @@ async def test_a_link_that_the_provider_could_not_fetch_goes_as_a_data_url_from_
     # The first is worth another try; once it was sent as bytes, there is nothing left to mend.
     kinds = [event.error.kind for event in told if isinstance(event, Failed)]
     assert kinds == ["reference_unread", "bad_reference", "bad_reference"]
+
+
+async def test_a_run_with_a_dead_link_makes_the_rest_and_leaves_nothing_but_images(tmp_path: Path) -> None:
+    (tmp_path / "phone.jpg").write_bytes(picture((400, 300), "JPEG", "CMYK"))
+    async with Loopback([http(200)]) as gone:
+        link = gone.url()
+    # Six of them in a row would make a provider pass for down.
+    dead = "\n".join(f"  - {{id: dead{number}, prompt: d, references: ['{link}']}}" for number in range(6))
+    (tmp_path / "m.yaml").write_text(
+        "provider: p\n"
+        "providers: {p: {extends: openai, base_url: simulator, references: {max_side: 100},"
+        " simulate: {latency: 0, image_side: 16}}}\n"
+        "settings: {max_attempts: 1}\n"
+        "defaults: {model: gpt-image-1}\n"
+        f"jobs:\n{dead}\n  - {{id: fine, prompt: f, references: [phone.jpg]}}\n"
+    )
+    result = await batchgen.run(tmp_path / "m.yaml", workspace=tmp_path / "w")
+    records = {record.id: record async for record in result}
+    assert records["fine"].state is JobState.DONE
+    for number in range(6):
+        error = records[f"dead{number}"].error
+        assert error is not None
+        assert (records[f"dead{number}"].state, error.kind) == (JobState.FAILED, "reference_lost")
+    assert result.report.run_seconds < 30
+    assert not (tmp_path / "w" / READY).exists()
