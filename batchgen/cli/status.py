@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -18,18 +20,42 @@ from batchgen.progress import wait_text
 from batchgen.providers.prices import money_text
 from batchgen.summary import Commands, cost_words, counts, link_warning
 
+_LOOK = 1.0
+"""Seconds between two looks of `--watch`; the run notes its traffic as often."""
+
 
 @click.command("status")
 @workspace_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(place: Path, folder: Path | None, as_json: bool) -> None:
+@click.option("--watch", is_flag=True, help="Show it anew whenever it changes, until the run ends.")
+def command(place: Path, folder: Path | None, as_json: bool, watch: bool) -> None:
     """Show how the jobs of WORKSPACE stand: the folder of a batch, or the manifest that made it."""
     workspace = existing_workspace(place, folder)
-    status = asyncio.run(_read(workspace))
-    if as_json:
-        click.echo(json.dumps(status_answer(status), ensure_ascii=False))
-    else:
-        click.echo(_text(status, workspace))
+
+    def show(status: Status) -> str:
+        return json.dumps(status_answer(status), ensure_ascii=False) if as_json else _text(status, workspace)
+
+    asyncio.run(_watch(workspace, show) if watch else _once(workspace, show))
+
+
+async def _once(workspace: Path, show: Callable[[Status], str]) -> None:
+    click.echo(show(await _read(workspace)))
+
+
+async def _watch(workspace: Path, show: Callable[[Status], str]) -> None:
+    """On a terminal each picture takes the place of the one before; elsewhere they follow each other."""
+    last = None
+    async with Reader.open(workspace) as reader:
+        while True:
+            run = await reader.last_run()
+            if (text := show(await reader.status(time.time()))) != last:
+                if sys.stdout.isatty():
+                    click.clear()
+                click.echo(text)
+                last = text
+            if run is None or not run.alive:
+                return
+            await asyncio.sleep(_LOOK)
 
 
 async def _read(workspace: Path) -> Status:

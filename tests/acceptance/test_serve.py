@@ -143,6 +143,20 @@ def test_orders_reach_a_run_that_is_going_on(cli: Cli, provider: Simulated) -> N
         assert one.posts == 39
 
 
+def test_status_watches_until_the_run_ends(cli: Cli, provider: Simulated) -> None:
+    with provider(latency="200ms") as one:
+        jobs = "\n".join(f"  - {{id: {name}, prompt: picture {name}}}" for name in numbered(6))
+        head = f"{one.section('apiyi')}\nprovider: apiyi\ndefaults: {{model: gpt-image-1}}\n"
+        cli.write("many.yaml", f"{head}jobs:\n{jobs}\n")
+        run = cli.start("run", "many.yaml", "--quiet", "--concurrency", "1")
+        until(lambda: one.posts > 0, run)
+        watched = cli.run("status", "out/many", "--watch", "--json", code=0).stdout
+        cli.end(run, 0)
+    seen = [json.loads(line) for line in watched.splitlines()]
+    assert len(seen) > 1
+    assert seen[-1]["jobs"]["done"] == 6
+
+
 def _paused(cli: Cli) -> bool:
     return bool(cli.json("status", "out/many")["providers"]["apiyi"]["reason"] == "paused by the user")
 
