@@ -17,7 +17,7 @@ from batchgen.manifest.schema import FREE_KEYS, JOB_KEYS, Head
 from batchgen.manifest.sources import Row, Source, table_source, yaml_source
 from batchgen.manifest.tables import SUFFIXES, Columns, is_column
 from batchgen.manifest.wording import head_problem
-from batchgen.manifest.words import did_you_mean, nearest
+from batchgen.manifest.words import did_you_mean, nearest, shortened
 from batchgen.manifest.yaml_nodes import Node, Pair, locate, read_parts, value_of
 
 YAML_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
@@ -110,7 +110,10 @@ def _find_jobs(written: Written, node: Node, path: Path, problems: Problems) -> 
         return
     place = written.origin.at(node.line, node.column)
     file = path.parent / node.text
-    if node.kind != "scalar" or not node.text.strip():
+    if node.kind == "map" and node.pairs:
+        first = next(iter(node.pairs))
+        problems.add(place, f"jobs must be a list: '- id: {shortened(first, 30)}' instead of '{shortened(first, 30)}:'")
+    elif node.kind != "scalar" or not node.text.strip():
         problems.add(place, "jobs must be a list, or the path of a CSV, TSV or JSONL file")
     elif file.suffix.lower() not in SUFFIXES:
         text = f"jobs '{node.text}' is no job file: it must end in .csv, .tsv or .jsonl"

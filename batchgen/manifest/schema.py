@@ -204,6 +204,7 @@ class ManifestSchema(Head):
 
 
 JOB_KEYS = tuple(JobRow.model_fields)
+MATRIX_KEYS = tuple(MatrixSection.model_fields)
 HEAD_KEYS = (*Head.model_fields, "jobs")
 FREE_KEYS = frozenset({"meta", "params", "simulate"})
 """Keys whose values are the user's own mapping: read by the rules of JSON, not as text."""

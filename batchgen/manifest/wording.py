@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 from batchgen.manifest.schema import (
     HEAD_KEYS,
     JOB_KEYS,
+    MATRIX_KEYS,
     LimitsSection,
     OutputSection,
     ProviderSection,
@@ -55,5 +56,7 @@ def _sentence(error: ErrorDetails, loc: tuple[int | str, ...], where: str, known
         case "literal_error":
             return f"{name} '{shortened(error['input'])}' is not {error['ctx']['expected']}"
         case "manifest":
-            return f"{name} {error['msg']}"
+            # A name of the user's own in a matrix may be a misspelt key.
+            unsure = loc[:-1] == ("matrix",) and loc[-1] not in MATRIX_KEYS
+            return f"{name} {error['msg']}{did_you_mean(str(loc[-1]), MATRIX_KEYS) if unsure else ''}"
     return f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}"

@@ -366,7 +366,8 @@ HEAD_MISTAKES = {
         "a.yaml:2:7: tag '!!set' is not taken",
     ],
     "jobs: []\n": ["a.yaml: no jobs in it"],
-    "jobs: {a: b}\n": ["a.yaml:1:7: jobs must be a list, or the path of a CSV, TSV or JSONL file"],
+    "jobs: {cat: {prompt: x}}\n": ["a.yaml:1:7: jobs must be a list: '- id: cat' instead of 'cat:'"],
+    "jobs: {}\n": ["a.yaml:1:7: jobs must be a list, or the path of a CSV, TSV or JSONL file"],
     "jobs: no.csv\n": ["a.yaml:1:7: no.csv: no such file"],
     "jobs: no.txt\n": ["a.yaml:1:7: jobs 'no.txt' is no job file: it must end in .csv, .tsv or .jsonl"],
     "jobs: [{prompt: x, provider: tu-zi}]\nmatrix: {ratio: [1:1, 1to1], animal: cat}\n": [

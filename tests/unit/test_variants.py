@@ -208,6 +208,7 @@ def test_a_million_jobs_are_counted_and_made_in_no_memory() -> None:
 
 MISTAKES: Mapping[str, tuple[object, str]] = {
     "no list": ({"a": "x"}, "matrix.a must be a list of values"),
+    "a misspelt key": ({"zipp": True}, "matrix.zipp must be a list of values, did you mean 'zip'?"),
     "nothing in it": ({"a": []}, "matrix.a has no values"),
     "a wrong value": ({"ratio": ["1:1", "16x9"]}, "matrix.ratio.1 '16x9' is not W:H"),
     "no text": ({"a": [["b"]]}, "matrix.a.0 must be text"),
