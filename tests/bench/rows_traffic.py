@@ -5,7 +5,6 @@ Everything is judged by what the server saw, beside the ideal rate or the bare l
 
 from __future__ import annotations
 
-from batchgen.providers.builtin import BUILTIN
 from tests.bench.product import Bench, Figure, busiest, floor, median, run_manifest, span, states, write_manifest
 
 
@@ -37,10 +36,7 @@ def unknown_limit(bench: Bench) -> list[Figure]:
         run_manifest(folder, "--no-download")
     counts = bench.server.counts()
     ideal = jobs / 24 * 0.3
-    learned = BUILTIN["openai-chat"].limits.concurrency is None
     note = f"{jobs} jobs, 0.3 s answers, 24 at once; peak {counts['peak']}"
-    if not learned:
-        note = f"not yet: no limit is learned, the profile's own is used. {note}"
     return [
         Figure(row, "share of the ideal rate", ideal / span(counts) * 100, "%", 88, most=False, note=note),
         Figure(row, "requests refused", counts["refused"] / counts["posts"] * 100, "%", 2),
