@@ -95,6 +95,23 @@ def test_a_model_that_waits_holds_no_other_of_the_same_provider(cli: Cli) -> Non
         cli.end(run, code=130)
 
 
+def test_a_provider_that_waits_holds_no_other(cli: Cli) -> None:
+    with Cutting(Face.BLIND, statuses=itertools.repeat(TOLD)) as slow, Cutting(Face.BLIND) as quick:
+        cli.env.update(dict.fromkeys(KEY_VARIABLES, "sk-test"))
+        providers = f"apiyi: {{base_url: '{slow.url}'}}, tu-zi: {{base_url: '{quick.url}'}}"
+        jobs = listed(numbered(30, "waits"), provider="apiyi") + listed(numbered(12, "goes"), provider="tu-zi")
+        cli.write("m.yaml", f"providers: {{{providers}}}\njobs:\n{jobs}")
+        run = cli.start("run", "m.yaml")
+        done = "SELECT count(*) FROM jobs WHERE state = 'done'"
+        until(lambda: (cli.folder / "out/m/ledger.db").exists() and waiting(cli) is not None)
+        until(lambda: cli.ask("out/m", done) == [(12,)])
+        assert slow.total <= 4
+        run.send_signal(signal.SIGINT)
+        finished = cli.end(run, code=130)
+    assert "for apiyi: rate limit" in finished.stderr
+    assert "for tu-zi" not in finished.stderr
+
+
 def test_a_retry_joins_when_it_is_due_and_not_after_all_the_others(cli: Cli) -> None:
     soon = (429, TOLD[1].replace("60s", "50ms"))
     refuses = lambda prompt, before: soon if "job-003" in prompt and before == 0 else None  # noqa: E731 - a field's value
