@@ -70,7 +70,7 @@ def idle(bench: Bench) -> list[Figure]:
         bench.server.setup(delay=0.0)
         costs = [run_manifest(folder) for _ in range(max(3, bench.repeats))]
         sent = bench.server.counts()["posts"]
-    note = "the ledger is filled through its own calls, without files"
+    note = "the ledger is filled through its own calls, with empty files"
     return [
         Figure(row, "run again", median([one.wall for one in costs]), "s", 2, note=note),
         Figure(row, "requests sent", sent, "", 0),
