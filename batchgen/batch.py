@@ -133,7 +133,7 @@ async def _run_jobs(ledger: Ledger, manifest: Manifest, options: RunOptions, beg
 
 async def _stopped_reading(ledger: Ledger, stop: StopSignal) -> Report:
     code = INTERRUPTED if stop.interrupted else 3
-    reason = stop.reason or "stopped while the manifest was read; nothing was sent"
+    reason = stop.reason or "the manifest was still being read, nothing was sent"
     return Report(exit_code=code, reason=reason, status=await ledger.status(), run_seconds=0.0, requests=0, images=0)
 
 

@@ -189,7 +189,7 @@ def closing(name: str, report: Report, unfinished: Unfinished, commands: Command
     status = report.status
     total = sum(status.jobs.values())
     done = status.jobs.get(JobState.DONE, 0)
-    lines = [f"{name}: all {total} jobs done" if done == total else f"{name}: {done} of {total} jobs done"]
+    lines = [f"{name}: all {total} jobs done" if total and done == total else f"{name}: {done} of {total} jobs done"]
     if report.reason:
         lines.append(f"stopped early: {report.reason}")
     elif report.exit_code == INTERRUPTED:

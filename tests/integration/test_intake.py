@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from batchgen.batch import RunOptions, run_batch
 from batchgen.images.stored import REFERENCES
 from batchgen.intake import take_in
 from batchgen.ledger.records import Difference, Filter
 from batchgen.ledger.store import Ledger
 from batchgen.manifest.load import Manifest, open_manifest
 from batchgen.manifest.references import look_at, still
+from batchgen.stop import INTERRUPTED, StopSignal
 
 HEAD = "providers: {p: {base_url: simulator, endpoint: images}}\nprovider: p\ndefaults: {model: m}\njobs: jobs.csv\n"
 LONG_AGO = 1_700_000_000
@@ -190,3 +192,11 @@ def test_what_the_file_system_says_is_believed_of_a_picture_that_was_left_alone_
     settled = replace(fresh, looked_at=look.looked_at + 60)
     assert still(settled) is settled
     assert still(replace(settled, size=1)) is None
+
+
+async def test_a_stop_while_the_manifest_is_read_changes_nothing(tmp_path: Path) -> None:
+    stop = StopSignal()
+    stop.drain()
+    report = await run_batch(open_manifest(write(tmp_path)), RunOptions(workspace=tmp_path / "w", stop=stop))
+    assert (report.exit_code, report.requests, sum(report.status.jobs.values())) == (INTERRUPTED, 0, 0)
+    assert report.reason == "the manifest was still being read, nothing was sent"
