@@ -13,12 +13,10 @@ import anyio
 
 from batchgen.lanes.context import Context
 from batchgen.lanes.download import DownloadLane
-from batchgen.lanes.orders import obey
+from batchgen.lanes.orders import PAUSED, obey
 from batchgen.lanes.submit import SubmitLane
 from batchgen.ledger.records import OpenAttempt
 from batchgen.leftovers import settle_leftovers
-
-PAUSED = "paused by the user"
 
 TRAFFIC_EVERY = 1.0
 """Seconds between two notes of what each provider does, for `status` and the progress line."""

@@ -39,12 +39,12 @@ def command(place: Path, folder: Path | None, host: str, port: int) -> None:
     with listening:
         bound = listening.getsockname()[1]
         names = {host, "127.0.0.1", "localhost"}
-        if host not in names - {host}:
+        if host not in ("127.0.0.1", "localhost"):
             names |= {socket.gethostname(), socket.getfqdn()}
         hosts = frozenset(f"{name.lower()}:{bound}" for name in names)
         app = application(workspace, hosts, secrets.token_urlsafe(24), lambda: server.should_exit)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE, server_header=False)
         server = uvicorn.Server(config)
-        click.echo(f"http://{host}:{bound}/", err=False)
+        click.echo(f"http://{host}:{bound}/")
         click.echo(f"{workspace} is shown there until Ctrl-C", err=True)
         asyncio.run(server.serve(sockets=[listening]))

@@ -8,6 +8,9 @@ from batchgen.lanes.context import Context
 from batchgen.ledger.orders import Wish
 from batchgen.model import JobState
 
+PAUSED = "paused by the user"
+"""What a provider waits for then."""
+
 log = logging.getLogger(__name__)
 
 

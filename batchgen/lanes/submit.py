@@ -24,6 +24,7 @@ from batchgen.lanes.keyring import SLACK, Keyring
 from batchgen.ledger.chains import PARENT
 from batchgen.ledger.records import ErrorRecord, OpenAttempt, Paces, PendingJob
 from batchgen.ledger.rows import signature
+from batchgen.ledger.states import Withdrawn
 from batchgen.limiter import Pass
 from batchgen.model import Job, JobState, Recovery, Submission
 from batchgen.providers.costs import PriceList, perhaps_billed
@@ -224,6 +225,8 @@ class SubmitLane:
                     turns=descent.turns,
                 )
                 await self._follow(work, attempt)
+        except Withdrawn:
+            self._hand.give_back(pending)
         finally:
             context.budget.settle(attempt.most, attempt.cost, perhaps=attempt.perhaps)
             self._routing.busy -= 1

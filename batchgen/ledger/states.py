@@ -16,6 +16,10 @@ class IllegalStep(BatchgenError):
     """A job, attempt or output was told to go where it can't go from where it is: a mistake in batchgen."""
 
 
+class Withdrawn(BatchgenError):
+    """The user cancelled a job after it was claimed and before its request was recorded: it is not sent."""
+
+
 def require_step(name: str, old: JobState, new: JobState) -> None:
     """Raise `IllegalStep` unless `model.STEPS` leads from `old` to `new`."""
     if new not in STEPS[old]:

@@ -17,7 +17,7 @@ from batchgen.ledger.chains import LOST, revive_children
 from batchgen.ledger.records import Ending, ErrorRecord, Unpriced
 from batchgen.ledger.rows import Params, dump, error_params, route_of, signature
 from batchgen.ledger.statements import SQL
-from batchgen.ledger.states import IllegalStep, Tallied, require_step, state_by_outputs
+from batchgen.ledger.states import IllegalStep, Tallied, Withdrawn, require_step, state_by_outputs
 from batchgen.model import JobState, Outcome, OutputState
 from batchgen.providers.costs import perhaps_billed
 
@@ -25,7 +25,12 @@ _REPLY_BYTES = 64 * 1024
 
 
 def begin_attempt(db: sqlite3.Connection, key: int, params: Params) -> int:
-    """pending → running, with an open attempt row: the row that must be there before the request leaves."""
+    """pending → running, with an open attempt row: the row that must be there before the request leaves.
+
+    Raises `Withdrawn` for a job that the user cancelled since it was claimed.
+    """
+    if _job(db, key)["state"] == JobState.CANCELLED:
+        raise Withdrawn(f"job {key} was cancelled")
     _change(db, "start_job", {**params, "key": key}, f"job {key} is not pending")
     attempt_id: int = db.execute(SQL["add_attempt"], {**params, "key": key}).fetchone()[0]
     return attempt_id

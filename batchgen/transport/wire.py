@@ -168,7 +168,6 @@ class Stream(httpcore2.AsyncNetworkStream):
 
     def __init__(self, wire: Wire, tls: TLSStream | None = None) -> None:
         self._wire = wire
-        self._tls = tls
         self._ssl: ssl.SSLObject | None = tls.extra(TLSAttribute.ssl_object) if tls is not None else None
         self._bytes: anyio.abc.ByteStream = tls or wire
         self._head: bytes | None = None

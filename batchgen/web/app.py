@@ -36,6 +36,7 @@ from batchgen.ledger.rows import Params
 from batchgen.ledger.store import Ledger
 from batchgen.model import END_STATES, JobState, OutputState
 from batchgen.storage.local import inside
+from batchgen.summary import Commands
 from batchgen.web import views
 from batchgen.web.guard import Guard
 
@@ -199,7 +200,8 @@ class _Page:
     async def _standing(self) -> dict[str, Any]:
         now = time.time()
         status = await self.reader.status(now)
-        return views.standing(status, await self.reader.last_run(), self._rate(now, status.outputs), now)
+        run, rate = await self.reader.last_run(), self._rate(now, status.outputs)
+        return views.standing(status, run, rate, Commands(str(self._workspace)), now)
 
     def _rate(self, now: float, outputs: Mapping[OutputState, int]) -> float | None:
         """Images a minute over the last minute that somebody looked; None before there is anything to tell."""
@@ -222,9 +224,8 @@ class _Page:
 
 
 def _filter(asked: Mapping[str, str]) -> Filter:
-    states = frozenset(JobState(asked["state"]) for _ in (1,) if asked.get("state") in set(JobState))
     return Filter(
-        states=states,
+        states=frozenset(state for state in JobState if state == asked.get("state")),
         model=_exactly(asked.get("model")),
         provider=_exactly(asked.get("provider")),
         ratio=asked.get("ratio") or None,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import quote
 
-from batchgen.answers import iso, status_answer
+from batchgen.answers import status_answer
+from batchgen.lanes.orders import PAUSED
 from batchgen.ledger.records import JobRecord, OutputRecord, RunRecord, Status
 from batchgen.model import JobState, Json, OutputState
 from batchgen.progress import wait_text
 from batchgen.providers.prices import money_text
 from batchgen.summary import Commands, link_warning, reason
 
-_PROMPT: int = 280
+_PROMPT: Final = 280
 """Characters of a prompt that a card shows."""
 
 
@@ -44,7 +46,9 @@ def picture(job_id: str, output: OutputRecord) -> dict[str, Json]:
     }
 
 
-def standing(status: Status, run: RunRecord | None, rate: float | None, now: float) -> dict[str, Json]:
+def standing(
+    status: Status, run: RunRecord | None, rate: float | None, commands: Commands, now: float
+) -> dict[str, Json]:
     """How the batch stands: the answer of `status --json`, and what the page says in words."""
     providers: dict[str, Json] = {
         name: {
@@ -60,17 +64,12 @@ def standing(status: Status, run: RunRecord | None, rate: float | None, now: flo
         "providers": providers,
         "cost_text": money_text(status.cost) if status.cost or not any(status.outputs.values()) else "unknown",
         "alive": alive,
-        "paused": alive and any(one.reason == "paused by the user" for one in status.providers.values()),
+        "paused": alive and any(one.reason == PAUSED for one in status.providers.values()),
         "rate": rate,
         "reason": run.reason if run is not None and not alive else None,
-        "links": link_warning(status, Commands("WORKSPACE")) and _links(status),
+        "links": link_warning(status, commands),
         "rehearsal": status.rehearsal,
     }
-
-
-def _links(status: Status) -> str:
-    first = iso(status.next_expiry) or ""
-    return f"{status.expiring_within_24h} images are not on disk and their links die within a day, the first at {first}"
 
 
 def _waits(until: float | None, why: str | None, now: float) -> str:

@@ -129,18 +129,20 @@ def test_orders_reach_a_run_that_is_going_on(cli: Cli, provider: Simulated) -> N
         run = cli.start("run", "many.yaml", "--quiet", "--concurrency", "2")
         until(lambda: one.posts > 2, run)
         with served(cli, "out/many") as page:
-            assert json.loads(page.order(what="pause")[1])["said"] == "the run is told"
+            assert json.loads(page.order(what="cancel", id="job-038")[1])["said"] == "the run is told"
+            until(lambda: cli.states("out/many").get("cancelled") == 1, run)
+            page.order(what="pause")
             until(lambda: _paused(cli) and _in_flight(cli) == 0, run)
             sent = one.posts
             page.order(what="cancel", id="job-039")
-            until(lambda: cli.states("out/many").get("cancelled") == 1, run)
+            until(lambda: cli.states("out/many").get("cancelled") == 2, run)
             assert one.posts == sent
             page.order(what="resume")
             until(lambda: one.posts > sent, run)
             assert not _paused(cli)
         cli.end(run, 1)
-        assert cli.states("out/many") == {"done": 39, "cancelled": 1}
-        assert one.posts == 39
+        assert cli.states("out/many") == {"done": 38, "cancelled": 2}
+        assert one.posts == 38
 
 
 def test_status_watches_until_the_run_ends(cli: Cli, provider: Simulated) -> None:

@@ -9,7 +9,7 @@ import pytest
 from batchgen.errors import BadImage, BadRequest, DownloadFailed, Interrupted, NotSent, RateLimited
 from batchgen.events import RemoteImage
 from batchgen.ledger.records import ErrorRecord, Filter, JobRecord
-from batchgen.ledger.states import IllegalStep
+from batchgen.ledger.states import IllegalStep, Withdrawn
 from batchgen.ledger.store import Ledger
 from batchgen.model import JobState, Outcome, OutputState
 from tests.integration.ledger_builders import (
@@ -334,4 +334,15 @@ async def test_a_reply_read_again_completes_a_held_job(tmp_path: Path) -> None:
         (reply,) = [reply async for reply in ledger.reader.replies(Filter(states=frozenset({JobState.HELD})))]
         assert (reply.attempt_id, len(reply.text), reply.outcome) == (attempt, 64 * 1024, Outcome.UNKNOWN)
         assert await ledger.generated(attempt, delivered(), NOW, 0.1) is JobState.GENERATED
+        assert await ledger.check() == []
+
+
+async def test_a_job_that_is_cancelled_after_it_was_claimed_is_not_begun(tmp_path: Path) -> None:
+    async with Ledger.open(tmp_path, now=clock) as ledger:
+        await ledger.sync(entries("a", "b"))
+        first, _ = await claim(ledger)
+        assert await ledger.cancel(Filter(id_glob="a")) == ["a"]
+        with pytest.raises(Withdrawn):
+            await ledger.begin_attempt(first.key, PROVIDER, at=NOW, idempotency_key="k")
+        assert await states(ledger) == {JobState.CANCELLED: 1, JobState.PENDING: 1}
         assert await ledger.check() == []
