@@ -140,7 +140,8 @@ def test_a_kill_in_the_middle_of_chains_sends_nothing_twice(cli: Cli, provider: 
             cli.run("retry", "out/m", "--state", "held")
             cli.run("run", "m.yaml", code=0)
         assert cli.states("out/m") == {"done": 18}
-        assert p.posts == 18 + states.get("held", 0)
+        # A held attempt may have been killed before its request left.
+        assert 18 <= p.posts <= 18 + states.get("held", 0)
     attempts = Counter(started(cli))
     assert sum(attempts.values()) == 18 + states.get("held", 0)
     cli.run("verify", "out/m", code=0)
