@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
+from math import sqrt
 from typing import Final, TypeAlias, TypeVar
 
 from batchgen.report.gather import Facts, Shot
@@ -15,6 +16,10 @@ from batchgen.summary import counted
 
 MOST_COLUMNS: Final = 12
 """A grid of more would be read by nobody; its groups stand below each other then."""
+
+_AREA, _AREA_OF_MANY = 150 * 150, 85 * 85
+"""Square pixels of a picture in a grid, whatever its shape, so that wide ones don't make a column long: where
+each cell has one, and where some have more."""
 
 K = TypeVar("K")
 Source: TypeAlias = Callable[[Shot], str | None]
@@ -54,11 +59,17 @@ def _sections(facts: Facts, keys: range, inner: Callable[[Sequence[Shot]], Itera
         yield from inner(some)
 
 
-def _contact(shots: Sequence[Shot], source: Source) -> Iterator[str]:
-    yield '<div class="sheet">'
+def _contact(shots: Sequence[Shot], source: Source, area: int | None = None) -> Iterator[str]:
+    """Pictures of one height, or of one `area` in square pixels."""
+    yield f'<div class="sheet{" even" if area else ""}">'
     for shot in shots:
-        yield _figure(shot, source)
+        yield _figure(shot, source, (shot.width, shot.height) if area is None else _even(shot, area))
     yield "</div>"
+
+
+def _even(shot: Shot, area: int) -> tuple[int, int]:
+    shape = min(4.0, max(0.25, shot.width / shot.height))
+    return round(sqrt(area * shape)), round(sqrt(area / shape))
 
 
 def _grid(shots: Sequence[Shot], facts: Facts, source: Source) -> Iterator[str]:
@@ -70,13 +81,14 @@ def _grid(shots: Sequence[Shot], facts: Facts, source: Source) -> Iterator[str]:
     corner = f'<td class="of">{text(names[-2])}\u00a0↓ {text(names[-1])}\u00a0→</td>'
     yield f'<div class="wide" role="region" aria-label="{text(title)}" tabindex="0"><table class="grid">'
     yield f"<thead><tr>{corner}{heads}</tr></thead><tbody>"
+    area = _AREA if len(shots) == len({shot.groups for shot in shots}) else _AREA_OF_MANY
     for row, some in rows.items():
         cells = grouped(some, lambda shot: shot.groups[-1])
         yield f'<tr><th scope="row">{text(row)}</th>'
         for column in columns:
             if column in cells:
                 yield "<td>"
-                yield from _cell(cells[column], facts, source)
+                yield from _cell(cells[column], facts, source, area)
                 yield "</td>"
             else:
                 yield '<td class="none" aria-label="no picture">–</td>'
@@ -84,14 +96,14 @@ def _grid(shots: Sequence[Shot], facts: Facts, source: Source) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _cell(shots: Sequence[Shot], facts: Facts, source: Source) -> Iterator[str]:
+def _cell(shots: Sequence[Shot], facts: Facts, source: Source, area: int | None = None) -> Iterator[str]:
     """The pictures that share all values, and how many more there are."""
-    yield from _contact(shots, source)
+    yield from _contact(shots, source, area)
     if more := facts.hidden[shots[0].groups]:
         yield f'<p class="quiet">and {more:,} more</p>'
 
 
-def _figure(shot: Shot, source: Source) -> str:
+def _figure(shot: Shot, source: Source, size: tuple[int, int]) -> str:
     small = source(shot)
     name = shot.id if not shot.position else f"{shot.id} ~{shot.position}"
     facts = " · ".join(word for word in (shot.model, shot.ratio) if word)
@@ -100,7 +112,7 @@ def _figure(shot: Shot, source: Source) -> str:
         return f'<figure class="lost"><div>not on disk any more</div>{caption}</figure>'
     image = (
         f'<img src="{small}" alt="{text(shot.prompt)}" title="{text(shot.prompt)}"'
-        f' width="{shot.width}" height="{shot.height}" loading="lazy" decoding="async">'
+        f' width="{size[0]}" height="{size[1]}" loading="lazy" decoding="async">'
     )
     return f'<figure><a href="{link(shot.path)}">{image}</a>{caption}</figure>'
 

@@ -65,7 +65,9 @@ function stand(news) {
   }));
   byId("links").hidden = !news.links;
   byId("links").textContent = news.links || "";
-  const rows = Object.entries(news.providers).map(([name, one]) => {
+  // Once no run is going on, what has nothing to say is left out: the pictures are what people come for.
+  const told = Object.entries(news.providers).filter(([, one]) => news.alive || one.waits);
+  const rows = told.map(([name, one]) => {
     const row = element("tr");
     const head = element("th", "", name);
     head.scope = "row";
@@ -80,11 +82,17 @@ function stand(news) {
 }
 
 // --- the grid ---
+// Width over height, so that a row of cards is as high as one picture; what is very tall or wide gets a margin.
+function shape(job) {
+  const [width, height] = job.pictures.length ? [job.pictures[0].width, job.pictures[0].height] : job.ratio.split(":").map(Number);
+  return Math.min(2.4, Math.max(0.62, width / height || 1));
+}
 function card(job) {
   const made = element("a", "card");
   made.href = job.page;
   made.dataset.id = job.id;
-  const shot = element("div", "shot");
+  made.style.setProperty("--shape", shape(job));
+  const shot = element("div", "shot " + job.state);
   if (job.pictures.length) {
     const image = element("img");
     image.loading = "lazy";
@@ -94,11 +102,12 @@ function card(job) {
     shot.append(image);
     if (job.pictures.length > 1) shot.append(element("span", "many", job.pictures.length));
   } else {
-    shot.append(job.state);
+    shot.append(element("span", "state", job.state));
+    if (job.why) shot.append(element("span", "why", job.why));
   }
   const what = element("div", "what");
   what.append(element("b", "", job.id), element("span", "line", job.prompt), element("span", "line", [job.model, job.ratio, job.provider].filter(Boolean).join(" · ")));
-  if (job.why) what.append(element("span", "why", job.why));
+  if (job.why && job.pictures.length) what.append(element("span", "why " + job.state, job.why));
   made.append(shot, what);
   return made;
 }
