@@ -91,6 +91,7 @@ def plan_answer(plan: Plan) -> dict[str, Json]:
         },
         "seconds": round(plan.seconds, 1),
         "warnings": list(plan.warnings),
+        **({} if plan.shard is None else {"shard": str(plan.shard)}),
     }
 
 

@@ -19,6 +19,7 @@ from batchgen.manifest.load import Manifest, open_manifest
 from batchgen.manifest.words import did_you_mean
 from batchgen.model import END_STATES, JobState, OnUnknown
 from batchgen.providers.twins import Night
+from batchgen.shards.division import Shard
 from batchgen.sinks import NullSink, Report
 from batchgen.stop import StopSignal
 
@@ -53,6 +54,7 @@ class Options(TypedDict, total=False):
     Another name is a `TypeError`. `keys` maps environment variable names to secrets. `provider` and
     `model` replace those of every job. `concurrency` is requests at once per provider, `limit` jobs
     sent by this run, both at least 1. `max_cost` is what the batch may cost over all of its runs.
+    `shard="2/8"` runs that part of the batch in a workspace of its own, with its part of all limits.
     `rehearse=True` plays it through with simulated providers in a workspace of its own, on an
     "ordinary" `night` or a "bad" one. `download=False` leaves the images where they are, for
     `batchgen fetch`. `stop` lets another task drain or abort the run.
@@ -66,6 +68,7 @@ class Options(TypedDict, total=False):
     id_glob: str
     on_unknown: OnUnknown
     max_cost: float
+    shard: str
     rehearse: bool
     night: str
     download: bool
@@ -118,8 +121,9 @@ def _open(manifest: str | Path, options: Options) -> tuple[Manifest, RunOptions]
     path = Path(manifest)
     provider, model = options.get("provider"), options.get("model")
     night = Night(options.get("night", Night.ORDINARY)) if options.get("rehearse") else None
-    opened = open_manifest(path, provider=provider, model=model, night=night)
-    workspace = Path(options.get("workspace") or default_workspace(path))
+    shard = Shard.parse(options["shard"]) if "shard" in options else None
+    opened = open_manifest(path, provider=provider, model=model, night=night, shard=shard)
+    workspace = Path(options.get("workspace") or default_workspace(path, shard))
     chosen = RunOptions(
         workspace=workspace if night is None else rehearsal_of(workspace),
         concurrency=options.get("concurrency"),

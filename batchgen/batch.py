@@ -20,7 +20,7 @@ from batchgen.budget import prepare
 from batchgen.errors import UsageError, WorkspaceError
 from batchgen.images.fetch import clean_leftovers
 from batchgen.images.references import forget
-from batchgen.intake import ReadingStopped, accept, take_in
+from batchgen.intake import ReadingStopped, accept, claim_shard, take_in
 from batchgen.lanes.context import Context, Scope
 from batchgen.ledger.records import Status
 from batchgen.ledger.store import Ledger
@@ -32,6 +32,7 @@ from batchgen.providers.prices import currency
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.providers.stored import dump_profiles, load_profiles
 from batchgen.runner import Runner
+from batchgen.shards.division import Shard, folder_name
 from batchgen.sinks import NullSink, Report, Sink
 from batchgen.stop import INTERRUPTED, StopSignal
 
@@ -72,9 +73,9 @@ class FetchOptions:
     now: Callable[[], float] = time.time
 
 
-def default_workspace(manifest: Path) -> Path:
-    """`out/demo` below the current folder, for `jobs/demo.yaml`."""
-    return Path("out") / manifest.stem
+def default_workspace(manifest: Path, shard: Shard | None = None) -> Path:
+    """`out/demo` below the current folder for `jobs/demo.yaml`, or `out/demo.shard-2-of-8`."""
+    return Path("out") / folder_name(manifest.stem, shard)
 
 
 def rehearsal_of(workspace: Path) -> Path:
@@ -91,6 +92,7 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
     """
     began = time.monotonic()
     async with Ledger.open(options.workspace, now=options.now) as ledger:
+        await claim_shard(ledger, manifest, options.workspace)
         try:
             await take_in(ledger, manifest, options.workspace, options.review, options.stop)
         except ReadingStopped:
@@ -99,7 +101,7 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
 
 
 async def _run_jobs(ledger: Ledger, manifest: Manifest, options: RunOptions, began: float) -> Report:
-    settings, profiles = _settings(manifest.settings, options), manifest.profiles
+    settings, profiles = _settings(manifest, options), manifest.profiles
     keys = await _keys(ledger, profiles, options.keys)
     budget = await prepare(ledger, profiles, settings)
     await ledger.note("manifest", manifest.path.name)
@@ -222,13 +224,9 @@ def fetch_exit_code(status: Status, *, stop: StopSignal) -> int:
     return 1 if lost else 0
 
 
-def _settings(settings: Settings, options: RunOptions) -> Settings:
-    return dataclasses.replace(
-        settings,
-        concurrency=options.concurrency or settings.concurrency,
-        on_unknown=options.on_unknown or settings.on_unknown,
-        max_cost=settings.max_cost if options.max_cost is None else options.max_cost,
-    )
+def _settings(manifest: Manifest, options: RunOptions) -> Settings:
+    settings = manifest.settings_with(concurrency=options.concurrency, max_cost=options.max_cost)
+    return dataclasses.replace(settings, on_unknown=options.on_unknown or settings.on_unknown)
 
 
 def _scope_reason(options: RunOptions, status: Status) -> str | None:

@@ -5,12 +5,14 @@ Unchanged means: the same text, options, profiles and version, and every local p
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
 
+from batchgen.errors import UsageError
 from batchgen.images.stored import DataUrls
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Difference, Outstanding
@@ -19,6 +21,7 @@ from batchgen.ledger.sync import Review
 from batchgen.manifest.load import Manifest
 from batchgen.manifest.references import look_at, still
 from batchgen.model import Entry, LookedAt, Reading
+from batchgen.shards.division import Shards, some
 from batchgen.stop import StopSignal
 
 
@@ -52,6 +55,35 @@ async def take_in(
     if newer:
         await ledger.note_pictures(newer)
     return await ledger.reader.review(review)
+
+
+async def claim_shard(ledger: Ledger, manifest: Manifest, workspace: Path) -> None:
+    """Note which part of the batch this workspace is for, before its jobs are. Raises as `require_same_shard`."""
+    await require_same_shard(ledger.reader, manifest, workspace)
+    await ledger.note("shard", str(manifest.shard or ""))
+
+
+async def require_same_shard(reader: Reader, manifest: Manifest, workspace: Path) -> None:
+    """Raise `UsageError` when the workspace was run for another part of the batch.
+
+    All jobs of that part would count as removed, and those of this one would be sent here as well.
+    """
+    held = Shards.noted(await reader.note("shard"))
+    wanted = str(manifest.shard or "")
+    if str(held or "") == wanted or await reader.last_run() is None:
+        return
+    if held is None:
+        raise UsageError(
+            f"{workspace} holds the whole batch, not shard {wanted}: leave --shard out, or give another --workspace"
+        )
+    if len(held.numbers) == 1:
+        others = f"shard {wanted} needs another --workspace" if wanted else "the others have workspaces of their own"
+        raise UsageError(f"{workspace} holds {held.words()}: run it with --shard {held}; {others}")
+    again = shlex.join(["batchgen", "run", str(manifest.path), "--shard", f"{held.missing[0]}/{held.of}"])
+    raise UsageError(
+        f"{workspace} was merged without {some(held.missing, held.of)}: merge it with them into a new folder, "
+        f"then run that; a shard that is lost, or was never run, is made with {again}"
+    )
 
 
 async def unchanged(reader: Reader, manifest: Manifest) -> list[LookedAt] | None:

@@ -211,6 +211,7 @@ class Entry:
     `fingerprint` changes exactly when something that is sent changes; `place` is `file:line`.
     `warnings` are facts the user should see in the plan (a substituted ratio, for one). `apart`: an
     earlier job of the manifest has the same file name, so that this one's gets its id added.
+    `position` is its place in the manifest where not all entries come; None: as they come.
     """
 
     job: Job
@@ -218,6 +219,7 @@ class Entry:
     place: str
     warnings: tuple[str, ...] = ()
     apart: bool = False
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

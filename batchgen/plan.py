@@ -20,6 +20,7 @@ from batchgen.providers.keys import missing_key, needs_key, partly_set, without_
 from batchgen.providers.prices import currency, money_text
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.providers.twins import TYPICAL_SECONDS
+from batchgen.shards.division import Shard
 from batchgen.simulator.settings import parse_settings
 
 EXPECTED_AT_ONCE = 8
@@ -70,6 +71,8 @@ class Plan:
     learned: bool = False
     """the time is that of earlier requests"""
     unpriced: tuple[str, ...] = ()
+    shard: Shard | None = None
+    """of which part of the batch this is the plan"""
 
 
 _priced_by = attrgetter("provider", "model", "ratio", "size", "quality", "n")

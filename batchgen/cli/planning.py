@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from batchgen.budget import no_late_price
 from batchgen.errors import UsageError
-from batchgen.intake import unchanged
+from batchgen.intake import require_same_shard, unchanged
 from batchgen.ledger.connection import LEDGER
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Change, Difference, Outstanding, Standing, Unpriced
@@ -21,6 +21,7 @@ from batchgen.plan import Plan, Planner, Share
 from batchgen.progress import duration
 from batchgen.providers.prices import currency, millionths, money_text
 from batchgen.providers.profile import Profile
+from batchgen.shards.division import Shard
 from batchgen.summary import Commands, counted, link_warning
 
 
@@ -82,12 +83,13 @@ class Draft:
     @classmethod
     async def of(cls, manifest: Manifest, workspace: Path, limits: Limits) -> Draft:
         """Begin a plan. Raises `WorkspaceError`."""
-        settings = manifest.settings
-        max_cost = settings.max_cost if limits.max_cost is None else limits.max_cost
-        planner = Planner(manifest.profiles, limits.concurrency or settings.concurrency, max_cost)
+        settings = manifest.settings_with(concurrency=limits.concurrency, max_cost=limits.max_cost)
+        max_cost = settings.max_cost
+        planner = Planner(manifest.profiles, settings.concurrency, max_cost)
         if not (workspace / LEDGER).exists():
             return cls(manifest, planner)
         async with Reader.open(workspace) as reader:
+            await require_same_shard(reader, manifest, workspace)
             await _earlier(reader, planner, manifest, workspace)
             late = () if max_cost is None else tuple([one async for one in reader.unpriced()])
         return cls(manifest, planner, late)
@@ -104,7 +106,7 @@ class Draft:
         plan = self.planner.finish(jobs, set_keys(self.manifest.profiles.values()))
         if plan.unpriced:
             raise UsageError("\n".join(plan.unpriced))
-        return plan
+        return replace(plan, shard=self.manifest.shard)
 
 
 async def _earlier(reader: Reader, planner: Planner, manifest: Manifest, workspace: Path) -> None:
@@ -126,7 +128,8 @@ async def _earlier(reader: Reader, planner: Planner, manifest: Manifest, workspa
 def plan_text(plan: Plan, *, table: bool = False) -> str:
     """The plan for people, a few lines; `table`: also what goes to which provider and model."""
     jobs = plan.jobs
-    lines = [
+    lines = [] if plan.shard is None else [f"shard     {_shard_text(plan.shard)}"]
+    lines += [
         f"jobs      {jobs.new} new, {jobs.changed} changed, {jobs.unchanged} unchanged, "
         f"{jobs.removed} removed",
         f"to send   {counted(plan.requests, 'request')} for {counted(plan.images, 'image')}",
@@ -135,11 +138,16 @@ def plan_text(plan: Plan, *, table: bool = False) -> str:
         lines.append(f"cost      {cost_text(plan)}")
         lines.append(f"time      {duration(plan.seconds)}, {_basis(plan)}")
     if plan.max_cost is not None:
-        lines.append(f"budget    {money_text(plan.max_cost)} for the whole batch, {money_text(plan.spent)} of it spent")
+        what = "the whole batch" if plan.shard is None else "this shard"
+        lines.append(f"budget    {money_text(plan.max_cost)} for {what}, {money_text(plan.spent)} of it spent")
     lines += [f"warning   {warning}" for warning in plan.warnings]
     if table and plan.shares:
         lines += ["", *_table(plan.shares)]
     return "\n".join(lines)
+
+
+def _shard_text(shard: Shard) -> str:
+    return f"{shard} of the batch; it keeps to its part of max_cost, concurrency and the providers' limits"
 
 
 def cost_text(plan: Plan) -> str:

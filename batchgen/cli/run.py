@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from datetime import time as TimeOfDay
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
@@ -19,7 +20,7 @@ from batchgen.cli.durations import clock
 from batchgen.cli.planning import Draft, Limits, max_cost_option, plan_text, set_keys
 from batchgen.cli.rehearsing import ending, opening, real_plan
 from batchgen.cli.watching import interruptible, notify_option, run_logged, summarise, tell, watcher
-from batchgen.cli.workspaces import workspace_of, workspace_option
+from batchgen.cli.workspaces import shard_option, workspace_of, workspace_option
 from batchgen.errors import BatchgenError, UsageError
 from batchgen.ledger.connection import LEDGER
 from batchgen.ledger.records import Difference, Outstanding
@@ -32,6 +33,7 @@ from batchgen.notice import Messenger, broken, ended
 from batchgen.plan import missing_keys
 from batchgen.providers.builtin import BUILTIN
 from batchgen.providers.twins import Night
+from batchgen.shards.division import Shard
 from batchgen.sinks import Report, Sink
 from batchgen.summary import Commands
 
@@ -54,6 +56,7 @@ class _Options(TypedDict):
     stop_at: TimeOfDay | None
     on_unknown: str | None
     max_cost: float | None
+    shard: Shard | None
     no_download: bool
     rehearse: bool
     night: str | None
@@ -96,6 +99,7 @@ def _refuse_later(command: Command) -> Command:
     help="A request was cut and may have been billed: hold the job, or resend it and perhaps pay twice.",
 )
 @max_cost_option
+@shard_option
 @click.option("--no-download", is_flag=True, help="Leave the images at the provider; `fetch` gets them.")
 @click.option(
     "--engine",
@@ -126,13 +130,15 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     night = _night(options)
     messenger = Messenger(options["notify"])
     limits = Limits(options["concurrency"], options["max_cost"])
-    opened = open_manifest(manifest, provider=options["provider"], model=options["model"])
-    workspace = workspace_of(manifest, options["folder"])
+    shard = options["shard"]
+    read = partial(open_manifest, manifest, provider=options["provider"], model=options["model"], shard=shard)
+    opened = read()
+    workspace = workspace_of(manifest, options["folder"], shard)
     real = None
     if night is not None:
         # The real manifest comes first: what a run would refuse is not rehearsed.
         real = asyncio.run(real_plan(opened, limits))
-        opened = open_manifest(manifest, provider=options["provider"], model=options["model"], night=night)
+        opened = read(night=night)
         workspace = rehearsal_of(workspace)
     # A row may name any built-in provider, and no other that is not in the manifest.
     keys = set_keys((*BUILTIN.values(), *opened.profiles.values()))
@@ -215,6 +221,7 @@ def _again(manifest: Path, options: _Options) -> str:
         ("--provider", options["provider"]),
         ("--model", options["model"]),
         ("--max-cost", options["max_cost"]),
+        ("--shard", options["shard"]),
         ("--night", options["night"]),
     ):
         if value is not None:

@@ -5,6 +5,7 @@ The default workspace of `jobs/demo.yaml` is `out/demo` below the current folder
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,10 @@ import click
 
 from batchgen.errors import UsageError
 from batchgen.ledger.connection import LEDGER
+from batchgen.shards.division import Shard, folder_name
 
+_OUT = Path("out")
+_NAMED = 3
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 workspace_option = click.option(
@@ -31,9 +35,21 @@ def workspace_argument(command: Command) -> Command:
     return argument(workspace_option(command))
 
 
-def workspace_of(manifest: Path, folder: Path | None) -> Path:
+def _shard(ctx: click.Context, param: click.Parameter, value: str | None) -> Shard | None:
+    return None if value is None else Shard.parse(value)
+
+
+shard_option = click.option(
+    "--shard",
+    callback=_shard,
+    metavar="I/N",
+    help="Only the I-th of N parts, in a workspace of its own, with an N-th of limits, --concurrency and --max-cost.",
+)
+
+
+def workspace_of(manifest: Path, folder: Path | None, shard: Shard | None = None) -> Path:
     """The workspace that `run` uses for this manifest."""
-    return folder or Path("out") / manifest.stem
+    return folder or _OUT / folder_name(manifest.stem, shard)
 
 
 def existing_workspace(place: Path, folder: Path | None) -> Path:
@@ -43,6 +59,9 @@ def existing_workspace(place: Path, folder: Path | None) -> Path:
         return workspace
     if place.is_dir() or folder:
         raise UsageError(f"{workspace} is no workspace: there is no {LEDGER} in it")
+    if shards := sorted(_OUT.glob(f"{glob.escape(place.stem)}.shard-*-of-*/{LEDGER}")):
+        named = ", ".join(str(ledger.parent) for ledger in shards[:_NAMED]) + (", …" if len(shards) > _NAMED else "")
+        raise UsageError(f"{place} was run in shards: name one ({named}), or merge them first")
     if place.exists():
         raise UsageError(f"{place} has no workspace yet: there is no {workspace / LEDGER}; run it first")
     raise UsageError(f"{place} does not exist; give the folder of a batch, or the manifest that made it")

@@ -49,7 +49,7 @@ def entry_values(entry: Entry, position: int) -> tuple[Value, ...]:
     plain = not (job.references or job.meta or job.params or job.models or job.after_image)
     return (
         job.id,
-        position,
+        position if entry.position is None else entry.position,
         job.provider[0],
         _dumptexts(job.provider),
         route_of(job.provider),

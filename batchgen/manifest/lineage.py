@@ -41,6 +41,7 @@ class Lineage:
         self._parents: dict[int, tuple[str, str | None]] = {}
         self._counts: dict[int, int] = {}
         self._whole: dict[int, str] = {}
+        self._roots: dict[int, str] = {}
         self._told: set[int] = set()
         self._names: list[str] = []
         for outline in outlines:
@@ -95,6 +96,17 @@ class Lineage:
         for key in reversed(line):
             whole = self._whole[key] = descended(self._own[key].hex(), whole)
         return whole
+
+    def root(self, job_id: str) -> str:
+        """The id at which the job's chain begins; in a ring, some id of it."""
+        line: dict[int, None] = {}
+        name, key = job_id, hash(job_id)
+        while key not in self._roots and key not in line and (parent := self.parent(name)) is not None:
+            line[key] = None
+            name, key = parent, hash(parent)
+        root = self._roots.get(key, name)
+        self._roots.update(dict.fromkeys(line, root))
+        return root
 
     def _ring(self, start: str) -> list[str]:
         """The ring that the line from `start` runs into, in the order of `after`; empty when there is none."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+from batchgen.errors import UsageError
 from batchgen.manifest.checking import Checker, Overrides
 from batchgen.manifest.files import digest_now
 from batchgen.manifest.head import Written, read_head
@@ -25,6 +26,7 @@ from batchgen.manifest.schema import OutputSection, SettingsSection
 from batchgen.model import Entry, Json, LookedAt, OnUnknown, OutputRules, Settings
 from batchgen.providers.profile import Profile
 from batchgen.providers.twins import Night, without_links
+from batchgen.shards.division import Indivisible, Shard
 from batchgen.simulator.settings import parse_settings
 
 
@@ -44,6 +46,8 @@ class Manifest:
     output: OutputRules
     night: Night | None = None
     """the kind of night that is rehearsed; None: this is the real thing"""
+    shard: Shard | None = None
+    """which part of the jobs `entries` brings; None: all of them"""
     _written: Written = field(repr=False)
     _lookup: Lookup = field(repr=False)
     _overrides: Overrides = field(repr=False)
@@ -76,17 +80,35 @@ class Manifest:
             "text": self.digest,
             # Pictures are found from there.
             "folder": os.path.abspath(self.path.parent),
-            "options": [self._overrides.provider, self._overrides.model, self.night],
+            "options": [self._overrides.provider, self._overrides.model, self.night, str(self.shard or "")],
         }
 
+    def settings_with(self, *, concurrency: int | None = None, max_cost: float | None = None) -> Settings:
+        """The settings with what the run itself says in their place; of a shard, its part of them.
+
+        Raises `UsageError` for what can't be divided.
+        """
+        settings = replace(
+            self.settings,
+            concurrency=concurrency or self.settings.concurrency,
+            max_cost=self.settings.max_cost if max_cost is None else max_cost,
+        )
+        try:
+            return settings if self.shard is None else self.shard.settings(settings)
+        except Indivisible as mistake:
+            raise UsageError(f"--shard {self.shard}: {mistake}") from None
+
     def entries(self) -> Iterator[Entry]:
-        """Stream the jobs in the order of the manifest.
+        """Stream the jobs in the order of the manifest; those of a shard with their position in it.
 
         Raises ManifestError, with every mistake, once all were read: take them into one
         transaction. After the first mistake no more are yielded.
         """
         problems = Problems()
-        checked = self._checked(problems)
+        lineage = cache(self._lineage)
+        checked = self._checked(problems, lineage)
+        if self.shard is not None:
+            checked = _of_shard(self.shard, checked, lineage)
         yield from checked if self.night is None else map(without_links, checked)
         if problems:
             raise problems.error()
@@ -95,9 +117,8 @@ class Manifest:
         """Read all jobs and return their number. Raises ManifestError with every mistake."""
         return sum(1 for _ in self.entries())
 
-    def _checked(self, problems: Problems) -> Iterator[Entry]:
+    def _checked(self, problems: Problems, lineage: Callable[[], Lineage]) -> Iterator[Entry]:
         checker = self._checker(problems)
-        lineage = cache(self._lineage)
         rows = 0
         try:
             for row in self._written.source(problems):
@@ -121,15 +142,28 @@ class Manifest:
         return Lineage(outline for row in rows for outline in checker.outlines(row))
 
 
+def _of_shard(shard: Shard, entries: Iterator[Entry], lineage: Callable[[], Lineage]) -> Iterator[Entry]:
+    """Those whose chain begins in the shard. All were checked, so a file is named as if all were here."""
+    for position, entry in enumerate(entries):
+        if shard.has(entry.job.id if entry.job.after is None else lineage().root(entry.job.id)):
+            yield replace(entry, position=position)
+
+
 def open_manifest(
-    path: Path, *, provider: str | None = None, model: str | None = None, night: Night | None = None
+    path: Path,
+    *,
+    provider: str | None = None,
+    model: str | None = None,
+    night: Night | None = None,
+    shard: Shard | None = None,
 ) -> Manifest:
     """Open a YAML, CSV, TSV or JSONL manifest.
 
     `provider` and `model` take the place of every job's own; ids derived from the content stay what
     they are without them. With a `night` it is a rehearsal: every provider is its simulated twin, and
-    references that are links are not fetched. Raises ManifestError when the head has a mistake, then
-    with those of the jobs as well.
+    references that are links are not fetched. With a `shard` only its jobs come, and providers keep to
+    its part of their limits. Raises ManifestError when the head has a mistake, then with those of the
+    jobs as well.
     """
     problems = Problems()
     try:
@@ -137,7 +171,7 @@ def open_manifest(
     except Fatal as fatal:
         problems.add(fatal.place, fatal.text)
         raise problems.error() from None
-    lookup = Lookup(written.head.providers, night)
+    lookup = Lookup(written.head.providers, night, shard)
     _resolve_defined(written, lookup, problems)
     manifest = Manifest(
         name=written.head.name or path.stem,
@@ -147,13 +181,14 @@ def open_manifest(
         profiles=lookup.found,
         output=_output(written.head.output),
         night=night,
+        shard=shard,
         _written=written,
         _lookup=lookup,
         _overrides=Overrides(provider, model),
         _pictures=Pictures(path.parent),
     )
     if problems:
-        for _ in manifest._checked(problems):
+        for _ in manifest._checked(problems, cache(manifest._lineage)):
             pass
         raise problems.error()
     return manifest

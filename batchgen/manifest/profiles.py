@@ -12,6 +12,7 @@ from batchgen.model import NEXT, Endpoint
 from batchgen.providers.builtin import BUILTIN
 from batchgen.providers.profile import SIMULATED, Limits, Profile, Shrinking
 from batchgen.providers.twins import Night, twin
+from batchgen.shards.division import Indivisible, Shard
 
 _PLAIN = (
     "base_url",
@@ -35,10 +36,12 @@ class ProfileMistake(Exception):
         self.key = key
 
 
-def resolve(name: str, sections: Mapping[str, ProviderSection], night: Night | None = None) -> Profile:
-    """The profile of that name, or with a `night` its simulated twin.
+def resolve(
+    name: str, sections: Mapping[str, ProviderSection], night: Night | None = None, shard: Shard | None = None
+) -> Profile:
+    """The profile of that name, or with a `night` its simulated twin; for a `shard`, with its part of the limits.
 
-    Raises ProfileMistake: unknown name, a circle of `extends`, no base URL.
+    Raises ProfileMistake: unknown name, a circle of `extends`, no base URL, limits too small to be divided.
     """
     profile = _layered(name, sections, ())
     if NEXT in name:
@@ -47,7 +50,11 @@ def resolve(name: str, sections: Mapping[str, ProviderSection], night: Night | N
         raise ProfileMistake(f"provider '{name}' needs base_url")
     if profile.simulate and profile.base_url != SIMULATED:
         raise ProfileMistake(f"'simulate' in provider '{name}' needs base_url: {SIMULATED}", "simulate")
-    return profile if night is None else twin(profile, night)
+    profile = profile if night is None else twin(profile, night)
+    try:
+        return profile if shard is None else replace(profile, limits=shard.limits(profile.limits))
+    except Indivisible as mistake:
+        raise ProfileMistake(f"provider '{name}': {mistake}", "limits") from None
 
 
 def _layered(name: str, sections: Mapping[str, ProviderSection], below: tuple[str, ...]) -> Profile:
@@ -110,9 +117,12 @@ class Lookup:
     `silenced` names have been told as mistakes where they are defined, so that no job repeats it.
     """
 
-    def __init__(self, sections: Mapping[str, ProviderSection | None], night: Night | None) -> None:
+    def __init__(
+        self, sections: Mapping[str, ProviderSection | None], night: Night | None, shard: Shard | None = None
+    ) -> None:
         self._sections = {name: section or ProviderSection() for name, section in sections.items()}
         self._night = night
+        self._shard = shard
         self.found: dict[str, Profile] = {}
         self.silenced: set[str] = set()
 
@@ -127,5 +137,5 @@ class Lookup:
         if name in self.silenced:
             return None
         if name not in self.found:
-            self.found[name] = resolve(name, self._sections, self._night)
+            self.found[name] = resolve(name, self._sections, self._night, self._shard)
         return self.found[name]
