@@ -179,7 +179,8 @@ class Checker:
             for loc, text in self._pictures.misfits(written, profile, job.at(profile.name).model):
                 self._problems.add(self._place(row, *loc), text)
         content = sent(job, simulated, self._pictures.as_sent(written, profiles[0].bounds(job.model)))
-        return Kind(job, base, content, self._warnings(row, job, profiles))
+        large = self._pictures.remarks(written, profiles[0])
+        return Kind(job, base, content, (*self._warnings(row, job, profiles), *large))
 
     def _parse(self, row: Row) -> tuple[JobRow, set[str]]:
         """The row's values, without those that are wrong; and the keys that it may have meant."""

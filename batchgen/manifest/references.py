@@ -114,6 +114,19 @@ class Pictures:
                     f"the first reference {_pixels(first.look)}: they must be alike",
                 )
 
+    def remarks(self, job: Job, profile: Profile) -> Iterator[str]:
+        """What of the job's references is larger than the provider advises, where nothing shrinks it."""
+        advised = profile.advised_reference
+        if advised is None or profile.references is not None:
+            return
+        for reference in job.references:
+            found = self._find(reference)
+            if found is not None and found.look is not None and found.length > advised:
+                yield (
+                    f"reference '{named(reference)}' has {found.length:,} bytes, and {profile.name} advises "
+                    f"{advised:,} at most: 'references: {{max_bytes: {advised}}}' there shrinks it"
+                )
+
     def as_sent(self, job: Job, bounds: Bounds) -> Mapping[str, str]:
         """What stands for the content of each of the job's pictures when it is sent within these bounds."""
         contents = {}

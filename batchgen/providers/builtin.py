@@ -101,6 +101,8 @@ _PROFILES = (
         link_ttl=_DAY,
         # "A hard stop", whatever the model.
         largest_reference=10_000_000,
+        # It advises 1.5 MB a picture at most, where possible.
+        advised_reference=1_500_000,
         limits=Limits(requests_per_minute=500),
         # "$0.03 an image", at the top of its document of the chat endpoint.
         prices={"gpt-image-2-all": Price(per_image=30_000)},

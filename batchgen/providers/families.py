@@ -12,6 +12,8 @@ from batchgen.providers.profile import ModelRule, RatioForm
 
 _ALL_FIELDS = ModelRule(pattern="*").accepts
 _NO_EXTRAS = frozenset({"size"})
+_AUTO = frozenset({"auto"})
+_PIXELS_ONLY = frozenset[str]()
 
 
 def _sizes(text: str) -> tuple[tuple[int, int], ...]:
@@ -46,11 +48,12 @@ _KONTEXT_RATIOS = ("3:7", "1:2", "9:16", "2:3", "3:4", "1:1", "4:3", "3:2", "16:
 # --- gpt-image ---------------------------------------------------------------------------------
 
 GPT_IMAGE_1 = ModelRule(
-    pattern="gpt-image-1*", ratio_form=RatioForm.SIZE, sizes=_GPT_1_SIZES, max_images=10, max_references=16
+    pattern="gpt-image-1*", ratio_form=RatioForm.SIZE, sizes=_GPT_1_SIZES, size_words=_AUTO, max_images=10, max_references=16
 )
 GPT_IMAGE_2 = ModelRule(
     pattern="gpt-image-2*",
     ratio_form=RatioForm.SIZE,
+    size_words=_AUTO,
     max_images=10,
     note="any WxH in multiples of 16, from 1:3 to 3:1, up to 3840x2160",
 )
@@ -60,6 +63,7 @@ GPT_IMAGE_2_VIP = ModelRule(
     pattern="gpt-image-2-vip",
     ratio_form=RatioForm.SIZE,
     sizes=VIP_SIZES,
+    size_words=_AUTO,
     # n = 3 is billed three times and brings one image, so one a request.
     max_images=1,
     response_format="url",
@@ -107,6 +111,7 @@ DALLE_3 = ModelRule(
     pattern="dall-e-3*",
     ratio_form=RatioForm.SIZE,
     sizes=_DALLE_3_SIZES,
+    size_words=_PIXELS_ONLY,
     max_references=0,
     accepts=frozenset({"size", "quality"}),
     response_format="url",
@@ -115,6 +120,7 @@ DALLE_2 = ModelRule(
     pattern="dall-e-2*",
     ratio_form=RatioForm.SIZE,
     sizes=_DALLE_2_SIZES,
+    size_words=_PIXELS_ONLY,
     max_references=1,
     largest_reference=4_000_000,
     max_images=10,
@@ -125,6 +131,7 @@ RECRAFT = ModelRule(
     pattern="recraftv3*",
     ratio_form=RatioForm.SIZE,
     sizes=_RECRAFT_SIZES,
+    size_words=_PIXELS_ONLY,
     max_references=0,
     accepts=_NO_EXTRAS,
 )
@@ -132,6 +139,7 @@ QWEN_EDIT = ModelRule(
     pattern="qwen-image-edit*",
     ratio_form=RatioForm.SIZE,
     sizes=_QWEN_SIZES,
+    size_words=_PIXELS_ONLY,
     min_references=1,
     accepts=_NO_EXTRAS,
 )
@@ -139,6 +147,7 @@ QWEN = ModelRule(
     pattern="qwen-image*",
     ratio_form=RatioForm.SIZE,
     sizes=_QWEN_SIZES,
+    size_words=_PIXELS_ONLY,
     max_references=0,
     accepts=_NO_EXTRAS,
 )
@@ -146,6 +155,7 @@ SEEDREAM_4 = ModelRule(
     pattern="doubao-seedream-4*",
     ratio_form=RatioForm.SIZE,
     sizes=_SEEDREAM_4_SIZES,
+    size_words=frozenset({"1K", "2K", "4K"}),
     max_references=10,
     accepts=_NO_EXTRAS,
     response_format="url",
@@ -155,6 +165,7 @@ SEEDREAM_3 = ModelRule(
     pattern="doubao-seedream-3*",
     ratio_form=RatioForm.SIZE,
     sizes=_SEEDREAM_3_SIZES,
+    size_words=_PIXELS_ONLY,
     max_references=0,
     accepts=_NO_EXTRAS,
     response_format="url",
@@ -162,6 +173,7 @@ SEEDREAM_3 = ModelRule(
 SEEDEDIT = ModelRule(
     pattern="doubao-seededit-3*",
     ratio_form=RatioForm.NONE,
+    size_words=frozenset({"adaptive"}),
     min_references=1,
     max_references=1,
     accepts=_NO_EXTRAS,

@@ -55,6 +55,8 @@ class ModelRule:
     ratio_field: str = "aspect_ratio"
     ratios: tuple[str, ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
+    size_words: frozenset[str] | None = None
+    """what the `size` field takes besides pixels; None: its document does not say"""
     min_references: int = 0
     max_references: int = 16
     largest_reference: int | None = None
@@ -118,6 +120,8 @@ class Profile:
     allow_private_downloads: bool = False
     largest_reference: int = 20 << 20
     """bytes of one reference that the provider takes"""
+    advised_reference: int | None = None
+    """bytes of one reference that its document advises; a larger one is sent, and warned of"""
     references: Shrinking | None = None
     """None: references are sent as they are, and one that is too large is a mistake"""
     dialect: str = "simulator"

@@ -43,6 +43,8 @@ def shape(job: Job, rule: ModelRule | None, endpoint: Endpoint) -> Shape:
     if job.size is not None:
         size = normal_size(job.size)
         warnings += _about_size(job, size, rule)
+        if endpoint is Endpoint.IMAGES:
+            warnings += _about_word(job, size, rule)
         if endpoint is Endpoint.CHAT:
             # There is no size field on chat; the documents put it before the prompt (seed 001).
             words = "" if size == "auto" or size in job.prompt else f"{size} "
@@ -158,12 +160,24 @@ def _about_size(job: Job, size: str, rule: ModelRule) -> list[str]:
     pixels = _pair(size)
     warnings = []
     if pixels is not None and rule.sizes and pixels not in rule.sizes:
-        known = ", ".join(_text(other) for other in rule.sizes[:8])
-        more = "" if len(rule.sizes) <= 8 else f" and {len(rule.sizes) - 8} more"
-        warnings.append(f"size {size} is not one of {job.model}'s ({known}{more}): it may be moved or refused")
+        warnings.append(_not_known(job, size, rule))
     if pixels is not None and job.ratio and _value(job.ratio) and _distance(pixels, job.ratio) > _SAME:
         warnings.append(f"size {size} wins over ratio {job.ratio}")
     return warnings
+
+
+def _about_word(job: Job, size: str, rule: ModelRule) -> list[str]:
+    """A size in a word, such as 2K, that the model's document does not have; on chat it is a part of the prompt."""
+    known = rule.size_words
+    doubtful = known is not None and _pair(size) is None and size not in known and "size" in rule.accepts
+    return [_not_known(job, size, rule)] if doubtful else []
+
+
+def _not_known(job: Job, size: str, rule: ModelRule) -> str:
+    words = sorted(rule.size_words or ())
+    known = ", ".join([*(_text(other) for other in rule.sizes[:8]), *(() if rule.sizes else ("WxH",)), *words])
+    more = "" if len(rule.sizes) <= 8 else f" and {len(rule.sizes) - 8} more"
+    return f"size {size} is not one of {job.model}'s ({known}{more}): it may be moved or refused"
 
 
 def _value(ratio: str) -> float | None:

@@ -586,3 +586,22 @@ def test_what_a_large_picture_is_shrunk_to_is_part_of_its_job_and_no_other_setti
     # Bounds that change nothing of what is sent change no job.
     assert read(", references: {max_side: 400}") == plain
     assert read(", references: {max_side: 100, max_bytes: 900000}") == shrunk
+
+
+def test_a_reference_larger_than_its_provider_advises_is_warned_of_until_it_is_shrunk(write: Writer) -> None:
+    advised = 1_500_000
+    small = _png(Path("small.png")).read_bytes()
+    write("large.png", small + bytes(advised + 1 - len(small)))
+    write("fair.png", small + bytes(advised - len(small)))
+
+    def warnings(provider: str, picture: str, more: str = "") -> list[str]:
+        text = f"provider: {provider}\n{more}jobs: [{{prompt: a, references: [{picture}]}}]\n"
+        return [warning for entry in _entries(write("m.yaml", text)) for warning in entry.warnings]
+
+    assert warnings("apiyi", "large.png") == [
+        "reference 'large.png' has 1,500,001 bytes, and apiyi advises 1,500,000 at most: "
+        "'references: {max_bytes: 1500000}' there shrinks it"
+    ]
+    assert warnings("apiyi", "fair.png") == []
+    assert warnings("tu-zi", "large.png") == []
+    assert warnings("apiyi", "large.png", "providers: {apiyi: {references: {max_bytes: 1500000}}}\n") == []

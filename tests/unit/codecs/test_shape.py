@@ -136,11 +136,32 @@ def test_a_size_off_the_table_is_sent_with_a_warning() -> None:
     said = _shape("openai", "gpt-image-1", IMAGES, size="1920x1080")
     assert said.size == "1920x1080"
     assert said.warnings == (
-        "size 1920x1080 is not one of gpt-image-1's (1024x1024, 1536x1024, 1024x1536): it may be moved or refused",
+        "size 1920x1080 is not one of gpt-image-1's (1024x1024, 1536x1024, 1024x1536, auto): it may be moved or refused",
     )
     (warning,) = _shape("apiyi", "gpt-image-2-vip", IMAGES, size="1920x1080").warnings
     assert "1280x720" not in warning
-    assert "and 22 more)" in warning
+    assert "auto and 22 more)" in warning
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "size", "known"),
+    [
+        ("modelverse", "gpt-image-1", "2K", "1024x1024, 1536x1024, 1024x1536, auto"),
+        ("openai", "gpt-image-2", "2K", "WxH, auto"),
+        ("openai", "dall-e-3", "auto", "1024x1024, 1792x1024, 1024x1792"),
+        ("modelverse", "gpt-image-1", "auto", None),
+        ("apiyi", "doubao-seedream-4-0-250828", "2K", None),
+        ("apiyi", "doubao-seededit-3-0-i2i-250628", "adaptive", None),
+        ("simulator", "sim-image", "2K", None),
+    ],
+)
+def test_a_size_in_a_word_that_the_model_does_not_know_is_warned_of(
+    provider: str, model: str, size: str, known: str | None
+) -> None:
+    said = _shape(provider, model, IMAGES, size=size)
+    assert said.size == size
+    warning = f"size {size} is not one of {model}'s ({known}): it may be moved or refused"
+    assert said.warnings == ((warning,) if known else ())
 
 
 def test_a_size_the_model_has_no_place_for_leaves_the_ratio() -> None:
