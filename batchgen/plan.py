@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from batchgen.ledger.records import Difference, Outstanding, Standing
 from batchgen.limiter import stated
-from batchgen.model import Job
+from batchgen.model import Job, JobState
 from batchgen.providers.costs import PriceList, no_price
 from batchgen.providers.keys import missing_key, needs_key, partly_set, without_key
 from batchgen.providers.prices import currency, money_text
@@ -108,6 +108,9 @@ class Planner:
         self._shares: dict[tuple[str, str], Share] = {}
         self._requests = Counter[str]()
         self._images = Counter[str]()
+        self._steps = Counter[str]()
+        self._waiting: dict[str, str] = {}
+        self._open = False
         self._prices: dict[str, PriceList] = {}
         self._judged: set[tuple[str, str]] = set()
         self._unpriced: list[str] = []
@@ -131,9 +134,11 @@ class Planner:
 
     def add(self, standing: Standing) -> None:
         """Take one job of the manifest."""
-        if not standing.missing:
+        if not standing.missing and standing.state is not JobState.RUNNING:
             return
         job = standing.entry.job
+        if job.after is not None and standing.missing and standing.waits:
+            self._waiting[job.id] = job.after
         kind = (*_priced_by(job), len(job.references), job.mask is None, job.after is None, *job.models.items())
         alike = self._alike.setdefault((*kind, standing.missing, standing.entry.warnings), _Alike(standing))
         alike.count += 1
@@ -142,6 +147,10 @@ class Planner:
     def send(self, outstanding: Outstanding) -> None:
         """Take jobs that have the same to ask for."""
         job, count = outstanding.job, outstanding.count
+        self._judge(job)
+        if not outstanding.missing:
+            self._open = True
+            return
         first, *others = job.provider
         self._providers[first] = None
         self._others.update(dict.fromkeys(others))
@@ -162,7 +171,7 @@ class Planner:
             low=currency(sum(share.low for share in shares)),
             high=currency(sum(share.high for share in shares)),
             unpriced_models=tuple(sorted({share.model for share in shares if not share.priced})),
-            seconds=self._seconds(key_variables),
+            seconds=self._seconds(key_variables, max(jobs.turns, self._turns())),
             warnings=(
                 *self._general,
                 *self._job_warnings(),
@@ -176,7 +185,7 @@ class Planner:
             spent=self._spent,
             max_cost=self._max_cost,
             learned=not self._requests.keys().isdisjoint(self._learned),
-            unpriced=tuple(dict.fromkeys(self._unpriced)) if self._max_cost is not None and self._requests else (),
+            unpriced=self._must_be_priced(),
         )
 
     def _send(self, job: Job, missing: int, count: int) -> None:
@@ -188,6 +197,7 @@ class Planner:
         requests = ceil(missing / prices.asked(job, missing)) * count
         images = missing * count
         self._requests[name] += requests
+        self._steps[name] = max(self._steps[name], requests // count)
         self._images[name] += images
         share = self._shares.setdefault((name, job.model), Share(name, job.model))
         share.jobs += count
@@ -200,20 +210,43 @@ class Planner:
             share.low += offer.low * images
             share.cost += offer.high * images
             share.high += offer.high * max(images, requests * prices.brought(job, 1)) + offer.sent * requests
+
+    def _judge(self, job: Job) -> None:
         for place in ((one, job.at(one).model) for one in job.provider):
             if place not in self._judged:
                 self._judged.add(place)
                 self._unpriced += filter(None, [no_price(self._profiles[place[0]], place[1])])
 
-    def _seconds(self, variables: Collection[str]) -> float:
-        """Providers work side by side, so the slowest decides; all share the run's own concurrency."""
+    def _must_be_priced(self) -> tuple[str, ...]:
+        """The lines for what has no price; none where there is no budget to keep, or nothing that may be sent."""
+        matters = self._max_cost is not None and (self._requests or self._open)
+        return tuple(dict.fromkeys(self._unpriced)) if matters else ()
+
+    def _turns(self) -> int:
+        """How many of the jobs that were added wait for one another, at the most."""
+        turns: dict[str, int] = {}
+        for job_id in self._waiting:
+            chain = [job_id]
+            while chain[-1] in self._waiting and chain[-1] not in turns:
+                chain.append(self._waiting[chain[-1]])
+            behind = turns.get(chain.pop(), 1)
+            for one in reversed(chain):
+                behind += 1
+                turns[one] = behind
+        return max(turns.values(), default=1)
+
+    def _seconds(self, variables: Collection[str], turns: int) -> float:
+        """Providers work side by side, so the slowest decides; all share the run's own concurrency.
+
+        What waits for an image before it takes its turn, so many `turns` at the slowest provider.
+        """
         longest = 0.0
         work = 0.0
         for name, requests in self._requests.items():
             profile = self._profiles[name]
             latency = self._learned.get(name) or typical_latency(profile)
             work += requests * latency
-            longest = max(longest, latency, requests / self._pace(profile, requests, latency, variables))
+            longest = max(longest, latency * max(turns, self._steps[name]), requests / self._pace(profile, requests, latency, variables))
         return max(longest, work / self._concurrency) if self._concurrency else longest
 
     def _pace(self, profile: Profile, requests: int, latency: float, variables: Collection[str]) -> float:

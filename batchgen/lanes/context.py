@@ -60,6 +60,8 @@ class Context:
     budget: Budget = field(default_factory=lambda: Budget(None))
     started: set[int] = field(default_factory=set)
     """Keys of the jobs that this run has sent."""
+    returned: set[int] = field(default_factory=set)
+    """Keys of those among them that are not over, as far as they came back to be sent again."""
     paused: bool = False
     """Whoever looks at the batch wants nothing sent for now."""
     requests: int = 0

@@ -8,8 +8,10 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Collection, Iterable
+from functools import partial
 
 from batchgen.lanes.context import Context
+from batchgen.ledger import claims
 from batchgen.ledger.records import PendingJob
 
 BLOCK = 64
@@ -60,6 +62,7 @@ class Hand:
 
     def give_back(self, *jobs: PendingJob) -> None:
         """Leave these to whoever takes them next."""
+        self._context.returned.update(pending.key for pending in jobs)
         self._routing.claimed.difference_update(pending.key for pending in jobs)
 
     def drop(self) -> None:
@@ -105,6 +108,9 @@ class Hand:
         found: list[PendingJob] = []
         async with self._routing.claiming:
             for route in self._routing.open_to(self._provider, now):
+                if self.limit_reached:
+                    found += [one for one in await self._begun(route, now) if one.job.model not in without]
+                    continue
                 found += await self._context.ledger.pending(
                     route,
                     now,
@@ -116,6 +122,11 @@ class Hand:
                 )
             found.sort(key=lambda pending: pending.position)
             self._claim(found[:most])
+
+    async def _begun(self, route: str, now: float) -> list[PendingJob]:
+        """What this run has begun and may send again now."""
+        keys, claimed = frozenset(self._context.returned), frozenset(self._routing.claimed)
+        return await self._context.ledger.reader.ask(partial(claims.begun_jobs, keys, route, now, claimed))
 
     async def turns_first(self, now: float) -> None:
         """A parent was done: what edits its image goes before all that was taken earlier, row by row."""
@@ -134,9 +145,9 @@ class Hand:
         self._jobs.extend(earlier)
 
     def _claim(self, jobs: Iterable[PendingJob]) -> None:
-        started, limit = self._context.started, self._context.scope.limit
+        started = self._context.started
         for pending in jobs:
-            if limit is not None and pending.key not in started and len(started) >= limit:
+            if self.limit_reached and pending.key not in started:
                 continue
             started.add(pending.key)
             self._routing.claimed.add(pending.key)
@@ -144,12 +155,22 @@ class Hand:
 
     async def next_due(self, now: float) -> float | None:
         """When the first job that goes here now may be sent: 0.0 for at once, None when there is none."""
-        glob = self._context.scope.id_glob
+        ledger, glob = self._context.ledger, self._context.scope.id_glob
         routes = self._routing.open_to(self._provider, now)
-        times = [await self._context.ledger.next_due(route, id_glob=glob) for route in routes]
+        if self.limit_reached:
+            keys = frozenset(self._context.returned)
+            times = [await ledger.reader.ask(partial(claims.begun_due, keys, route)) for route in routes]
+        else:
+            times = [await ledger.next_due(route, id_glob=glob) for route in routes]
         return min((time for time in times if time is not None), default=None)
 
-    def scope_spent(self) -> bool:
-        """Whether this run may start no more jobs, and none of its own can come back."""
+    @property
+    def limit_reached(self) -> bool:
+        """Whether this run may start no more jobs; those that it has begun it finishes."""
         limit = self._context.scope.limit
-        return limit is not None and len(self._context.started) >= limit and not self._routing.busy
+        return limit is not None and len(self._context.started) >= limit
+
+    @property
+    def scope_spent(self) -> bool:
+        """Whether this run may start no more jobs, and no lane holds one of its own that may come here yet."""
+        return self.limit_reached and not self._routing.claimed

@@ -179,10 +179,9 @@ class SubmitLane:
                 if closed.issuperset(hand.models):
                     await self.keys.wait(seen, now, min(look, again))
                 continue
-            spent = hand.scope_spent()
-            self.due = None if spent else await hand.next_due(now)
+            self.due = await hand.next_due(now)
             idle = self.due is None and not self._routing.busy
-            if idle and (spent or not await context.relay.may_come(self._provider, now)):
+            if idle and (hand.scope_spent or not await context.relay.may_come(self._provider, now)):
                 if not self._routing.busy and bell.rings == seen:
                     return None
                 continue
@@ -241,6 +240,8 @@ class SubmitLane:
         await self._ended(pending.key, job.id, JobState.PENDING, JobState.FAILED)
 
     async def _ended(self, key: int, job_id: str, old: JobState, new: JobState) -> None:
+        if new is JobState.PENDING and key in self._context.started:
+            self._context.returned.add(key)
         self._context.sink.moved(job_id, old, new)
         await self._context.relay.moved(key, new)
 
@@ -297,6 +298,8 @@ class SubmitLane:
         state = await context.ledger.generated(attempt.id, event, at=context.now(), cost=currency(cost))
         attempt.cost, attempt.perhaps = cost, False
         context.images += len(event.images)
+        if state is JobState.PENDING and attempt.key in context.started:
+            context.returned.add(attempt.key)
         context.sink.moved(attempt.job.id, JobState.RUNNING, state)
         self._delivered()
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from batchgen.ledger.records import DueOutput, OpenAttempt, Paces, PendingJob
-from batchgen.ledger.rows import Value, due_output, job_of, open_attempt, providers_of
+from batchgen.ledger.rows import Value, due_output, dump, job_of, open_attempt, providers_of
 from batchgen.ledger.statements import SQL
 from batchgen.pacing import Learned, Pace
 
@@ -23,7 +23,6 @@ RETRIED = ("retried_jobs",)
 
 TURNS = ("next_turns",)
 """Those among them that edit an image, and were never sent."""
-
 
 def pending_jobs(
     db: sqlite3.Connection,
@@ -63,6 +62,20 @@ def _claimed(db: sqlite3.Connection, name: str, bound: Mapping[str, Value]) -> I
         return
     for (model,) in db.execute(SQL["ready_models"], bound).fetchall():
         yield from db.execute(SQL[name], {**bound, "model": model})
+
+
+def begun_jobs(
+    keys: Collection[int], route: str, now: float, exclude: Collection[int], db: sqlite3.Connection
+) -> list[PendingJob]:
+    """Those of the jobs `keys` that may be sent now and have this `route`: a run that may start no more goes on."""
+    params: Mapping[str, Value] = {"keys": dump(sorted(keys)), "route": route, "now": now}
+    return pending_jobs(db, params, len(keys), exclude, ("begun_jobs",))
+
+
+def begun_due(keys: Collection[int], route: str, db: sqlite3.Connection) -> float | None:
+    """When the first of the jobs `keys` may be sent, as `next_job_due` says it."""
+    (due,) = db.execute(SQL["begun_due"], {"keys": dump(sorted(keys)), "route": route}).fetchone()
+    return None if due is None else float(due)
 
 
 def due_outputs(db: sqlite3.Connection, now: float, limit: int, exclude: Collection[int]) -> list[DueOutput]:

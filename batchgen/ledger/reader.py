@@ -133,7 +133,7 @@ class Reader:
 
     async def review(self, review: sync.Review) -> Difference:
         """Show `review` what there is to send when the manifest has not changed."""
-        found = Difference(unchanged=await self.listed())
+        found = Difference(unchanged=await self.listed(), turns=await self.ask(sync.turns))
         await self.ask(lambda db: review(found, sync.outstanding(db)))
         return found
 

@@ -166,12 +166,13 @@ class DueOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A manifest against the ledger, in jobs."""
+    """A manifest against the ledger, in jobs. `turns`: so many to be sent wait for one another, at the most."""
 
     new: int = 0
     changed: int = 0
     unchanged: int = 0
     removed: int = 0
+    turns: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +246,7 @@ class Change(StrEnum):
 class Standing:
     """One manifest entry against the ledger: the state it is in (None: new) and the images still to ask for.
 
-    `returning`: the manifest left it out the last time.
+    `returning`: the manifest left it out the last time. `waits`: its parent's image is not there, as far as is known.
     """
 
     entry: Entry
@@ -253,12 +254,14 @@ class Standing:
     state: JobState | None
     missing: int
     returning: bool = False
+    waits: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outstanding:
     """Jobs that have the same images to ask for in the same way: `count` of them, and one that stands for all.
 
+    `missing` 0: their requests are open, and nothing is asked for unless they fail.
     Its prompt is as long as theirs are on average; its id and `meta` are nobody's.
     """
 

@@ -77,7 +77,12 @@ def synchronise(
     if (reading := depends()) is not None:
         db.execute(SQL["note_reading"], {"text": reading.text})
         note_pictures(db, reading.pictures)
-    return difference(changes, removed)
+    return difference(changes, removed, turns(db))
+
+
+def turns(db: sqlite3.Connection) -> int:
+    """How many jobs to be sent stand one behind the other, at the most."""
+    return int(db.execute(SQL["longest_chain"]).fetchone()[0] or 1)
 
 
 def outstanding(db: sqlite3.Connection) -> Iterator[Outstanding]:
@@ -117,9 +122,10 @@ def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield batch
 
 
-def difference(changes: Mapping[Change, int], removed: int) -> Difference:
+def difference(changes: Mapping[Change, int], removed: int, turns: int = 1) -> Difference:
     """The counts as one value."""
     return Difference(
+        turns=turns,
         new=changes.get(Change.NEW, 0),
         changed=changes.get(Change.CHANGED, 0),
         unchanged=changes.get(Change.UNCHANGED, 0),
@@ -210,4 +216,5 @@ def _standing(db: sqlite3.Connection, entry: Entry, row: sqlite3.Row | None) -> 
         state=state,
         missing=entry.job.n - have if state is JobState.PENDING else 0,
         returning=not row["listed"],
+        waits=bool(row["blocked"]),
     )

@@ -88,6 +88,23 @@ def test_a_limit_sends_so_many_jobs_and_the_next_run_the_others(cli: Cli, provid
         assert p.posts == 5
 
 
+def test_a_limit_finishes_what_it_began_also_when_it_waits(cli: Cli, provider: Simulated) -> None:
+    with provider("--fault", "server_error=1x") as p:
+        cli.write("m.yaml", f"provider: tu-zi\n{p.section('tu-zi')}jobs:\n{listed(numbered(5))}")
+        cli.run("run", "m.yaml", "--limit", "2", code=3)
+        assert p.posts == 3
+        assert [job["state"] for job in cli.jobs("out/m")] == ["done"] * 2 + ["pending"] * 3
+
+
+def test_a_limit_counts_jobs_and_not_the_requests_that_a_job_needs(cli: Cli, provider: Simulated) -> None:
+    with provider() as p:
+        jobs = "  - {id: three, prompt: a cat, n: 3}\n" + listed(numbered(2))
+        cli.write("m.yaml", f"provider: tu-zi\n{p.section('tu-zi')}jobs:\n{jobs}")
+        cli.run("run", "m.yaml", "--limit", "1", code=3)
+        assert p.posts == 3
+    assert [job["state"] for job in cli.jobs("out/m")] == ["done", "pending", "pending"]
+
+
 def test_an_id_pattern_sends_only_the_jobs_that_fit(cli: Cli, provider: Simulated) -> None:
     with provider() as p:
         jobs = listed(["cat-1", "cat-2", "dog-1"])

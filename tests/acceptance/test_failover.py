@@ -12,6 +12,7 @@ from tests.acceptance.conftest import KEY_VARIABLES, ROOT, Cli, listed, numbered
 from tests.acceptance.cutting_provider import Cutting, Face
 
 SATURATED = (503, '{"error": {"message": "upstream is overloaded", "type": "new_api_error"}}')
+BROKEN = (500, '{"error": {"message": "broken", "type": "server_error"}}')
 SPENT = (403, '{"error": {"message": "no money left", "code": "insufficient_user_quota"}}')
 NO_MODEL = (404, '{"error": {"message": "no such model", "code": "model_not_found"}}')
 REFUSED = (400, '{"error": {"message": "rejected by the safety system", "code": "moderation_blocked"}}')
@@ -110,6 +111,22 @@ def test_a_limit_is_the_reason_to_stop_and_not_the_provider_that_another_stands_
         assert second.total == 5
     assert "stopped early: --limit 5 was reached\n" in done.stderr
     assert cli.states("out/m") == {"pending": 15, "done": 5}
+
+
+def test_a_limit_finishes_what_went_on_to_the_next_provider_and_begins_nothing_else(cli: Cli) -> None:
+    with Cutting(Face.BLIND, statuses=itertools.repeat(NO_MODEL)) as first, Cutting(Face.BLIND) as second:
+        manifest(cli, first, second, listed(numbered(9)))
+        cli.run("run", "m.yaml", "--limit", "3", code=3)
+        assert (first.total, second.total) == (3, 3)
+    assert [job["state"] for job in cli.jobs("out/m")] == ["done"] * 3 + ["pending"] * 6
+
+
+def test_a_limit_waits_for_all_that_it_began_when_none_of_it_is_in_flight(cli: Cli) -> None:
+    with Cutting(Face.BLIND, statuses=iter([BROKEN] * 2)) as first, Cutting(Face.BLIND) as second:
+        manifest(cli, first, second, listed(numbered(9)))
+        cli.run("run", "m.yaml", "--limit", "2", code=3)
+        assert (first.total, second.total) == (4, 0)
+    assert [job["state"] for job in cli.jobs("out/m")] == ["done"] * 2 + ["pending"] * 7
 
 
 def test_a_job_whose_model_the_first_does_not_have_goes_to_the_next_and_the_others_stay(cli: Cli) -> None:

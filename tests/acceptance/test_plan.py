@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.acceptance.conftest import QUICK, Cli, Simulated, listed, numbered
+from tests.acceptance.conftest import QUICK, Cli, Simulated, listed, numbered, until
 
 OPENAI = "provider: openai\nproviders: {openai: {base_url: simulator, " + QUICK + "}}\n"
 
@@ -55,3 +55,34 @@ def test_links_that_die_before_their_images_are_saved_are_told(cli: Cli) -> None
     (risk,) = cli.json("plan", "a.yaml")["warnings"]
     assert risk.startswith("2 images not on disk, and the links die within 24 hours")
     assert risk.endswith("batchgen fetch out/a")
+
+
+def test_the_time_of_a_chain_is_that_of_its_turns_read_from_the_manifest_or_from_the_ledger(cli: Cli) -> None:
+    jobs = "  - {id: a, prompt: a}\n  - {id: b, prompt: b, after: a}\n  - {id: c, prompt: c, after: b}\n"
+    text = f"provider: tu-zi\nproviders: {{tu-zi: {{base_url: simulator, {QUICK}}}}}\njobs:\n{jobs}"
+    cli.write("a.yaml", text.replace("0.05", "2"))
+    assert cli.json("plan", "a.yaml")["seconds"] == 6
+    cli.run("run", "a.yaml", "--id", "nothing", code=3)  # all that it does is to read the manifest
+    assert cli.json("plan", "a.yaml")["seconds"] == 6
+    cli.write("a.yaml", text.replace("0.05", "2") + "  - {id: d, prompt: d, after: c}\n")
+    assert cli.json("plan", "a.yaml")["seconds"] == 8
+
+
+def test_a_request_left_open_whose_model_lost_its_price_is_refused_by_plan_and_run_alike(
+    cli: Cli, provider: Simulated
+) -> None:
+    with provider(latency="20s") as p:
+        price = "prices: {gpt-image-1-vip: 0.03}"
+        text = f"provider: tu-zi\n{p.section('tu-zi', extra=price)}settings: {{max_cost: 5}}\njobs:\n{listed(['a'])}"
+        cli.write("a.yaml", text)
+        run = cli.start("run", "a.yaml")
+        until(lambda: p.posts == 1, run)
+        run.kill()
+        run.communicate()
+        assert cli.states("a.yaml") == {"running": 1}
+        cli.write("a.yaml", text.replace(price, "limits: {concurrency: 2}"))
+        (planned,) = cli.run("plan", "a.yaml", code=2).stderr.splitlines()
+        (refused,) = cli.run("run", "a.yaml", code=2).stderr.splitlines()
+        assert planned == refused
+        assert "model 'gpt-image-1-vip' of provider 'tu-zi' has no price" in planned
+        assert p.posts == 1

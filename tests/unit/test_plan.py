@@ -104,3 +104,40 @@ def test_a_key_of_a_list_that_is_not_set_is_told_and_the_others_do_the_work() ->
 def test_limits_count_for_each_key_so_that_two_keys_take_half_the_time() -> None:
     jobs = [standing(1) for _ in range(800)]
     assert plan_of(*jobs, keys=("A_KEY", "B_KEY")).seconds == pytest.approx(plan_of(*jobs).seconds / 2)
+
+
+def _turn(job_id: str, after: str | None, *, waits: bool = True) -> Standing:
+    job = Job(id=job_id, prompt="p", provider=("simulator",), model="m", after=after)
+    entry = Entry(job=job, fingerprint=job_id, place="a.yaml:1")
+    return Standing(entry=entry, change=Change.NEW, state=JobState.PENDING, missing=1, waits=waits)
+
+
+def test_jobs_that_wait_for_one_another_take_one_answer_after_the_other() -> None:
+    chain = [_turn("c", "b"), _turn("b", "a"), _turn("a", None), _turn("d", "c"), _turn("e", "b")]
+    assert plan_of(*chain).seconds == 4 * 2
+    assert plan_of(*reversed(chain)).seconds == 4 * 2
+    assert plan_of(_turn("c", "b"), _turn("b", "a", waits=False)).seconds == 2 * 2
+    assert plan_of(_turn("a", None), _turn("b", None)).seconds == 2
+
+
+def test_a_chain_that_the_ledger_tells_of_counts_as_well() -> None:
+    planner = Planner(PROFILES)
+    planner.add(_turn("a", None))
+    assert planner.finish(Difference(turns=5), ()).seconds == 5 * 2
+
+
+def test_requests_of_one_job_follow_each_other() -> None:
+    planner = Planner(PROFILES)
+    planner.send(Outstanding(job=_turn("a", None).entry.job, missing=3, warnings=(), count=2))
+    assert planner.finish(Difference(), ()).seconds == 3 * 2
+
+
+def test_an_open_request_whose_model_lost_its_price_can_not_be_kept_within_a_budget() -> None:
+    running = Standing(
+        entry=standing(1, model="lost").entry, change=Change.UNCHANGED, state=JobState.RUNNING, missing=0
+    )
+    for budget, told in ((1.0, 1), (None, 0)):
+        planner = Planner(PROFILES, None, budget)
+        planner.add(running)
+        plan = planner.finish(Difference(), ("A_KEY",))
+        assert (plan.requests, len(plan.unpriced)) == (0, told)

@@ -50,6 +50,22 @@ WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NUL
     AND model NOT IN (SELECT value FROM json_each(:without))
 ORDER BY not_before LIMIT :limit;
 
+-- name: begun_jobs
+SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
+    -- The key of an ask that nobody answered: whoever asks again must use the same.
+    (SELECT CASE WHEN a.outcome = 'unknown' OR a.error_kind = 'connection' THEN a.idempotency_key END FROM attempts AS a
+     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key,
+    (SELECT CASE WHEN a.outcome = 'unknown' THEN a.key_env END FROM attempts AS a
+     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
+FROM jobs
+WHERE key IN (SELECT value FROM json_each(:keys)) AND state = 'pending' AND listed = 1 AND blocked = 0
+    AND ifnull(not_before, 0) <= :now AND route = :route
+ORDER BY position LIMIT :limit;
+
+-- name: begun_due
+SELECT min(ifnull(not_before, 0.0)) FROM jobs
+WHERE key IN (SELECT value FROM json_each(:keys)) AND state = 'pending' AND listed = 1 AND blocked = 0 AND route = :route;
+
 -- name: routes
 SELECT route FROM routes;
 

@@ -79,11 +79,24 @@ FROM (SELECT providers, model, ratio, CASE WHEN parent IS NOT NULL THEN '' END A
           position,
           CASE WHEN request LIKE '%"meta":%' THEN json_remove(request, '$.meta') ELSE request END AS request,
           length(CAST(prompt AS BLOB)) AS prompt_bytes,
-          CASE WHEN wanted = 1 THEN 1
+          -- Of a request that is open nothing is asked for; it only may come back.
+          CASE WHEN state = 'running' THEN 0
+               WHEN wanted = 1 THEN 1
                ELSE wanted - (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0)
           END AS missing
-      FROM jobs WHERE key > :after AND key <= :after + :keys AND state = 'pending' AND listed = 1)
+      FROM jobs WHERE key > :after AND key <= :after + :keys AND state IN ('pending', 'running') AND listed = 1)
 GROUP BY providers, model, ratio, parent, wanted, warnings, request, missing ORDER BY min(position);
+
+-- name: longest_chain
+-- How many jobs that are to be sent stand one behind the other, at the most; NULL: none waits for another.
+WITH RECURSIVE chain (id, turns) AS (
+    SELECT p.id, 1 FROM jobs AS c INDEXED BY jobs_blocked CROSS JOIN jobs AS p ON p.id = c.parent
+    WHERE c.state = 'pending' AND c.listed = 1 AND c.blocked = 1
+        AND NOT (p.state = 'pending' AND p.blocked = 1)
+    UNION
+    SELECT c.id, chain.turns + 1 FROM chain JOIN jobs AS c ON c.parent = chain.id
+    WHERE c.state = 'pending' AND c.listed = 1 AND c.blocked = 1)
+SELECT max(turns) FROM chain;
 
 -- name: listed_total
 SELECT sum(n) FROM tally WHERE subject = 'job';
