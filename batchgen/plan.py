@@ -246,7 +246,8 @@ class Planner:
             profile = self._profiles[name]
             latency = self._learned.get(name) or typical_latency(profile)
             work += requests * latency
-            longest = max(longest, latency * max(turns, self._steps[name]), requests / self._pace(profile, requests, latency, variables))
+            one_by_one = latency * max(turns, self._steps[name])
+            longest = max(longest, one_by_one, requests / self._pace(profile, requests, latency, variables))
         return max(longest, work / self._concurrency) if self._concurrency else longest
 
     def _pace(self, profile: Profile, requests: int, latency: float, variables: Collection[str]) -> float:

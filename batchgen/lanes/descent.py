@@ -12,6 +12,7 @@ from batchgen import codecs
 from batchgen.lanes.context import Context
 from batchgen.ledger.records import Origin
 from batchgen.model import Endpoint, Job, Turn
+from batchgen.providers.costs import PriceList
 from batchgen.providers.profile import Conversation
 from batchgen.providers.shape import shape
 
@@ -36,6 +37,14 @@ async def descended(context: Context, job: Job, provider: str) -> Descent | None
         return Descent(job, turns)
     picture = str((context.workspace / origin.path).absolute())
     return Descent(replace(job, references=(picture, *job.references)), turns)
+
+
+async def paid_turns(context: Context, job: Job, provider: str, prices: PriceList) -> tuple[Turn, ...]:
+    """The turns that go along with a job, where their text is paid for by the token."""
+    if job.after is None or prices.tokens(job) is None:
+        return ()
+    descent = await descended(context, job, provider)
+    return descent.turns if descent else ()
 
 
 async def _conversation(context: Context, origin: Origin, provider: str) -> tuple[Turn, ...]:

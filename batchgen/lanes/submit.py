@@ -18,7 +18,7 @@ import anyio
 from batchgen.errors import JobError, RateLimited
 from batchgen.events import Failed, Generated, Replied, TaskSeen
 from batchgen.lanes.context import Context
-from batchgen.lanes.descent import descended
+from batchgen.lanes.descent import descended, paid_turns
 from batchgen.lanes.hand import Hand
 from batchgen.lanes.keyring import SLACK, Keyring
 from batchgen.ledger.chains import PARENT
@@ -141,7 +141,7 @@ class SubmitLane:
         budget, barred = self._context.budget, partial(self._barred, pending)
         job = pending.job.at(self._provider)
         ask = self._prices.asked(job, job.n - pending.have)
-        most = self._prices.worst(job, ask)
+        most = self._prices.worst(job, ask, await paid_turns(self._context, job, self._provider, self._prices))
         if not await budget.take(most, self.keys.bell, barred):
             return None
         place = await self.keys.enter(job.model, ask, barred, pending.unanswered_env)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from batchgen.errors import EmptyReply, JobError, NoImage, Refused, UpstreamLimit
-from batchgen.model import Job, Outcome
-from batchgen.providers.prices import Price
+from batchgen.model import Job, Outcome, Turn
+from batchgen.providers.prices import Price, TokenPrice
 from batchgen.providers.profile import ModelRule, Profile
 from batchgen.providers.shape import normal_size, shape
 
@@ -73,18 +73,29 @@ class PriceList:
         span = self._spans[kind]
         if span is None:
             return None
-        sent, price = 0, price_of(self._profile, job.model)
-        if price is not None and price.tokens is not None:
+        sent, tokens = 0, self.tokens(job)
+        if tokens is not None:
             # No text has more tokens than bytes. A child sends its parent's image too.
             text = len(job.prompt.encode()) + OWN_TOKENS
             pictures = len(job.references) + (job.mask is not None) + (job.after is not None)
-            sent = price.tokens.of(text, pictures * REFERENCE_TOKENS, 0)
+            sent = tokens.of(text, pictures * REFERENCE_TOKENS, 0)
         return Quote(*span, sent)
 
-    def worst(self, job: Job, ask: int) -> int | None:
-        """The most that a request for `ask` images of the job can cost; None when nobody can say."""
-        offer = self.quote(job)
-        return None if offer is None else offer.worst(self.brought(job, ask))
+    def worst(self, job: Job, ask: int, turns: Sequence[Turn] = ()) -> int | None:
+        """The most that a request for `ask` images of the job can cost; None when nobody can say.
+
+        `turns` is the conversation that goes along with it: each request pays for its text anew.
+        """
+        offer, tokens = self.quote(job), self.tokens(job)
+        if offer is None:
+            return None
+        said = sum(len(text.encode()) + OWN_TOKENS for turn in turns for text in (turn.prompt, turn.answer))
+        return offer.worst(self.brought(job, ask)) + (tokens.of(said, 0, 0) if tokens else 0)
+
+    def tokens(self, job: Job) -> TokenPrice | None:
+        """What the tokens of this job's model cost; None where they are not priced."""
+        price = price_of(self._profile, job.at(self._profile.name).model)
+        return None if price is None else price.tokens
 
     def charge(self, job: Job, images: int, usage: str | None, most: int | None = None) -> int | None:
         """What an answer with so many images cost: by its usage where tokens are priced, else by the image.
@@ -92,9 +103,8 @@ class PriceList:
         `most` is what was reckoned with when the request left. Images beyond that cost nothing, because
         a gateway bills what was asked for. None: no price is known.
         """
-        price = price_of(self._profile, job.at(self._profile.name).model)
-        if price is not None and price.tokens is not None and (counted := _counted(usage)) is not None:
-            return price.tokens.of(*counted)
+        if (tokens := self.tokens(job)) is not None and (counted := _counted(usage)) is not None:
+            return tokens.of(*counted)
         offer = self.quote(job)
         if offer is None:
             return None

@@ -48,7 +48,12 @@ _KONTEXT_RATIOS = ("3:7", "1:2", "9:16", "2:3", "3:4", "1:1", "4:3", "3:2", "16:
 # --- gpt-image ---------------------------------------------------------------------------------
 
 GPT_IMAGE_1 = ModelRule(
-    pattern="gpt-image-1*", ratio_form=RatioForm.SIZE, sizes=_GPT_1_SIZES, size_words=_AUTO, max_images=10, max_references=16
+    pattern="gpt-image-1*",
+    ratio_form=RatioForm.SIZE,
+    sizes=_GPT_1_SIZES,
+    size_words=_AUTO,
+    max_images=10,
+    max_references=16,
 )
 GPT_IMAGE_2 = ModelRule(
     pattern="gpt-image-2*",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,25 @@ async def test_tu_zi_gets_the_whole_conversation_word_for_word_and_no_picture(tm
     second = [*first, ("assistant", logs[0]), ("user", "cover its face")]
     third = [*second, ("assistant", logs[1]), ("user", "now at night")]
     assert [turns(body) for body in bodies] == [first, second, third]
+
+
+async def test_a_budget_reckons_with_the_text_of_the_turns_before_where_tokens_are_priced(tmp_path: Path) -> None:
+    prices = ", prices: {'*': {per_image: 0.01, tokens: {input: 1000000, output: 1}}}"
+    async with Loopback([http(404)]) as host:
+        logs = [log(host, f"{GEN}{number}", f"/{number}.png") for number in range(3)]
+        host.answers = [
+            answer
+            for number, text in enumerate(logs)
+            for answer in (said(text, stream=True), http(200, picture(number)))
+        ]
+        await run(tmp_path, host, "tu-zi", CHAIN, prices)
+        bodies = asked(host)
+    with closing(sqlite3.connect(tmp_path / "w" / "ledger.db")) as db:
+        reserved = [most for (most,) in db.execute("SELECT reserved FROM attempts ORDER BY id")]
+    # A token costs 1 here, and no text has more tokens than bytes.
+    sent = [sum(len(content.encode()) for _, content in turns(body)) for body in bodies]
+    assert len(sent) == 3
+    assert all(most >= length for most, length in zip(reserved, sent, strict=True))
 
 
 async def test_an_answer_of_two_pictures_does_not_say_which_so_the_one_meant_is_shown(tmp_path: Path) -> None:

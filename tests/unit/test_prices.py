@@ -7,7 +7,7 @@ import json
 import pytest
 
 from batchgen.errors import Interrupted, NoImage, RateLimited, Refused
-from batchgen.model import Endpoint, Job, Outcome
+from batchgen.model import Endpoint, Job, Outcome, Turn
 from batchgen.providers.builtin import BUILTIN
 from batchgen.providers.costs import OWN_TOKENS, PriceList, Quote, asked, charge, no_price, perhaps_billed
 from batchgen.providers.prices import Price, TokenPrice, currency, exact, millionths, money_text, read_price, written
@@ -97,6 +97,16 @@ def test_a_request_is_reckoned_with_all_that_an_answer_may_bring() -> None:
 def test_the_tokens_that_are_sent_count_for_every_request() -> None:
     offer = PriceList(at(TOKENS)).quote(job(references=1))
     assert offer == Quote(250_000, 250_000, (4 + OWN_TOKENS) * 5 + 7_000 * 10)
+
+
+def test_the_conversation_that_goes_along_is_paid_for_where_tokens_are_and_only_there() -> None:
+    turns = (Turn("a cat", "an answer of more words"), Turn("ü", "x"))
+    text = 5 + 23 + 2 + 1 + 4 * OWN_TOKENS
+    for price, more in ((TOKENS, text * 5), (read_price(0.03), 0)):
+        prices = PriceList(at(price))
+        alone, within = prices.worst(job(), 1), prices.worst(job(), 1, turns)
+        assert alone is not None
+        assert within == alone + more
 
 
 def test_a_size_that_follows_from_the_ratio_is_priced_as_that_size() -> None:

@@ -136,7 +136,8 @@ def test_a_size_off_the_table_is_sent_with_a_warning() -> None:
     said = _shape("openai", "gpt-image-1", IMAGES, size="1920x1080")
     assert said.size == "1920x1080"
     assert said.warnings == (
-        "size 1920x1080 is not one of gpt-image-1's (1024x1024, 1536x1024, 1024x1536, auto): it may be moved or refused",
+        "size 1920x1080 is not one of gpt-image-1's (1024x1024, 1536x1024, 1024x1536, auto): "
+        "it may be moved or refused",
     )
     (warning,) = _shape("apiyi", "gpt-image-2-vip", IMAGES, size="1920x1080").warnings
     assert "1280x720" not in warning
