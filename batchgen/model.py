@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 
@@ -126,6 +126,10 @@ class Job:
         models = {name: self.models.get(name, self.model) for name in self.provider}
         return replace(self, model=model, models=models)
 
+    def named(self, id: str, prompt: str) -> Job:
+        """The job with that id and prompt."""
+        return self if self.id == id and self.prompt == prompt else replace(self, id=id, prompt=prompt)
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -204,22 +208,29 @@ class Download:
 Work: TypeAlias = Submission | Recovery | Download
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """One job as read from the manifest: what to send, its content hash, where it stands.
 
-    `fingerprint` changes exactly when something that is sent changes; `place` is `file:line`.
+    `like` is the job, or one that differs from it in id and prompt alone: among a million rows, most are like an
+    earlier one. `fingerprint` changes exactly when something that is sent changes; `place` is `file:line`.
     `warnings` are facts the user should see in the plan (a substituted ratio, for one). `apart`: an
     earlier job of the manifest has the same file name, so that this one's gets its id added.
     `position` is its place in the manifest where not all entries come; None: as they come.
     """
 
-    job: Job
+    id: str
+    prompt: str
+    like: Job
     fingerprint: str
     place: str
     warnings: tuple[str, ...] = ()
     apart: bool = False
     position: int | None = None
+
+    @property
+    def job(self) -> Job:
+        """The job, made now if need be."""
+        return self.like.named(self.id, self.prompt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,7 +88,7 @@ class _Alike:
 
     def outstanding(self) -> Outstanding:
         entry = self.first.entry
-        job = replace(entry.job, prompt="x" * ceil(self.prompt_bytes / self.count))
+        job = replace(entry.like, prompt="x" * ceil(self.prompt_bytes / self.count))
         return Outstanding(job=job, missing=self.first.missing, warnings=entry.warnings, count=self.count)
 
 
@@ -136,13 +136,16 @@ class Planner:
         """Take one job of the manifest."""
         if not standing.missing and standing.state is not JobState.RUNNING:
             return
-        job = standing.entry.job
+        entry, job = standing.entry, standing.entry.like
         if job.after is not None and standing.missing and standing.waits:
-            self._waiting[job.id] = job.after
+            self._waiting[entry.id] = job.after
         kind = (*_priced_by(job), len(job.references), job.mask is None, job.after is None, *job.models.items())
-        alike = self._alike.setdefault((*kind, standing.missing, standing.entry.warnings), _Alike(standing))
+        kind = (*kind, standing.missing, entry.warnings)
+        alike = self._alike.get(kind)
+        if alike is None:
+            alike = self._alike[kind] = _Alike(standing)
         alike.count += 1
-        alike.prompt_bytes += len(job.prompt.encode())
+        alike.prompt_bytes += len(entry.prompt.encode())
 
     def send(self, outstanding: Outstanding) -> None:
         """Take jobs that have the same to ask for."""

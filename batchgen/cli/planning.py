@@ -63,7 +63,7 @@ async def make_plan(manifest: Manifest, workspace: Path, limits: Limits) -> Plan
     if not (workspace / LEDGER).exists():
         jobs = 0
         for entry in manifest.entries():
-            draft.planner.add(Standing(entry=entry, change=Change.NEW, state=None, missing=entry.job.n))
+            draft.planner.add(Standing(entry=entry, change=Change.NEW, state=None, missing=entry.like.n))
             jobs += 1
         return draft.finish(Difference(new=jobs))
     async with Reader.open(workspace) as reader:

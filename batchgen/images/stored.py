@@ -38,8 +38,9 @@ class DataUrls:
         Raises `ManifestError` for one that can't be read, `WorkspaceError` of the disk.
         """
         for entry in entries:
-            job = entry.job
-            if not any(_is_data_url(source) for source in (*job.references, job.mask or "")):
+            job = entry.like
+            pictures = job.references if job.mask is None else (*job.references, job.mask)
+            if not pictures or not any(map(_is_data_url, pictures)):
                 yield entry
                 continue
             try:
@@ -47,7 +48,7 @@ class DataUrls:
                 mask = self._place(job.mask) if job.mask else None
             except BadImage as error:
                 raise ManifestError((f"{entry.place}: {error.message}",)) from error
-            yield dataclasses.replace(entry, job=dataclasses.replace(job, references=references, mask=mask))
+            yield entry._replace(like=dataclasses.replace(job, references=references, mask=mask))
 
     def prune(self) -> None:
         """Remove the files of earlier readings that this one, which was taken in whole, has no use for."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from batchgen.errors import JobError
 from batchgen.model import Entry, Job, JobState, Outcome, OutputState
@@ -242,8 +242,7 @@ class Change(StrEnum):
     UNCHANGED = "unchanged"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(NamedTuple):
     """One manifest entry against the ledger: the state it is in (None: new) and the images still to ask for.
 
     `returning`: the manifest left it out the last time. `waits`: its parent's image is not there, as far as is known.

@@ -43,23 +43,19 @@ def dump(value: Json) -> str:
     return _ENCODER.encode(value)
 
 
-def entry_values(entry: Entry, position: int) -> tuple[Value, ...]:
-    """The columns of `jobs` that come from the manifest, in the order of the table `staged`."""
-    job = entry.job
+def alike_values(entry: Entry) -> tuple[Value, ...]:
+    """The columns of `jobs` that jobs alike but for id and prompt share, in the order of the table `kinds`."""
+    job = entry.like
     plain = not (job.references or job.meta or job.params or job.models or job.after_image)
     return (
-        job.id,
-        position if entry.position is None else entry.position,
         job.provider[0],
         _dumptexts(job.provider),
         route_of(job.provider),
         job.model,
         job.ratio,
-        job.prompt,
         _plain_request(*_request_values(job)) if plain else _request(job),
         job.after,
         job.n,
-        entry.fingerprint,
         _dumptexts(entry.warnings),
         int(entry.apart),
     )

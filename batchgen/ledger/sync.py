@@ -16,7 +16,7 @@ from typing import TypeAlias
 from batchgen.errors import ManifestError
 from batchgen.ledger import rows
 from batchgen.ledger.records import Change, Difference, Outstanding, Standing
-from batchgen.ledger.rows import Params, Value, dump, entry_values
+from batchgen.ledger.rows import Params, Value, alike_values, dump
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.states import state_by_outputs
 from batchgen.ledger.steps import count_outputs
@@ -26,6 +26,7 @@ BATCH = 1_000
 """Entries that are held at a time."""
 
 _SORTED = 20_000
+_STAGE = ("open_staged", "open_kinds", "open_listed")
 
 Depends: TypeAlias = Callable[[], Reading | None]
 """Asked when all entries were read: what they depend on, or None when that can't be told."""
@@ -56,14 +57,13 @@ def synchronise(
 
     What `depends` answers at the end is noted, so that the next reading can be compared with this one.
     """
-    for name in ("forget_reading", "forget_pictures", "open_seen", "forget_seen", "open_staged"):
+    for name in ("forget_reading", "forget_pictures", "open_seen", "forget_seen", *_STAGE):
         db.execute(SQL[name])
     changes: Counter[Change] = Counter()
     position = 0
     before = _last_key(db)
     for batch in batches(entries):
-        db.execute(SQL["forget_staged"])
-        db.executemany(SQL["stage"], (entry_values(entry, place) for place, entry in enumerate(batch, position)))
+        _stage(db, batch, position)
         try:
             changes.update(_merge(db, before, now))
         except sqlite3.IntegrityError as error:
@@ -72,7 +72,7 @@ def synchronise(
         position += len(batch)
     removed = db.execute(SQL["unlist_unseen"], {"before": before}).rowcount
     db.execute(SQL["block_children"])
-    for name in ("forget_seen", "forget_staged"):
+    for name in ("forget_seen", "forget_staged", "forget_kinds"):
         db.execute(SQL[name])
     if (reading := depends()) is not None:
         db.execute(SQL["note_reading"], {"text": reading.text})
@@ -111,8 +111,8 @@ def renewed(db: sqlite3.Connection, still: Still) -> list[LookedAt] | None:
 
 def standings(batch: Sequence[Entry], db: sqlite3.Connection) -> list[Standing]:
     """How a batch of entries stands against the ledger; changes nothing."""
-    known = _known(db, [entry.job.id for entry in batch])
-    return [_standing(db, entry, known.get(entry.job.id)) for entry in batch]
+    known = _known(db, [entry.id for entry in batch])
+    return [_standing(db, entry, known.get(entry.id)) for entry in batch]
 
 
 def batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
@@ -139,6 +139,26 @@ def _known(db: sqlite3.Connection, ids: Sequence[Value]) -> dict[Value, sqlite3.
 
 def _last_key(db: sqlite3.Connection) -> int:
     return int(db.execute(SQL["last_key"]).fetchone()[0])
+
+
+def _stage(db: sqlite3.Connection, batch: Sequence[Entry], position: int) -> None:
+    """Put a batch, whose first has that position, where SQL finds it: what its jobs share once for all of them."""
+    numbers: dict[object, int] = {}
+    kinds: list[tuple[Value, ...]] = []
+    staged: list[tuple[Value, ...]] = []
+    for number, entry in enumerate(batch, position):
+        # Within a batch, which keeps them, each `like` has an address of its own.
+        alike = (id(entry.like), entry.warnings, entry.apart)
+        kind = numbers.get(alike)
+        if kind is None:
+            kind = numbers[alike] = len(kinds)
+            kinds.append((kind, *alike_values(entry)))
+        place = number if entry.position is None else entry.position
+        staged.append((entry.id, place, entry.prompt, entry.fingerprint, kind))
+    for name in ("forget_staged", "forget_kinds"):
+        db.execute(SQL[name])
+    db.executemany(SQL["stage_kind"], kinds)
+    db.executemany(SQL["stage"], staged)
 
 
 def _merge(db: sqlite3.Connection, before: int, now: float) -> Mapping[Change, int]:
@@ -200,21 +220,21 @@ def _earlier(db: sqlite3.Connection, identity: Params, wanted: Value) -> _Round 
 
 def _standing(db: sqlite3.Connection, entry: Entry, row: sqlite3.Row | None) -> Standing:
     if row is None:
-        return Standing(entry=entry, change=Change.NEW, state=None, missing=entry.job.n)
+        return Standing(entry=entry, change=Change.NEW, state=None, missing=entry.like.n)
     change, state, have = Change.UNCHANGED, JobState(row["state"]), 0
     if row["fingerprint"] != entry.fingerprint:
-        earlier = _earlier(db, {"key": row["key"], "fingerprint": entry.fingerprint}, entry.job.n)
+        earlier = _earlier(db, {"key": row["key"], "fingerprint": entry.fingerprint}, entry.like.n)
         if earlier is None:
             change, state = Change.CHANGED, JobState.PENDING
         else:
             state, have = earlier.state, earlier.have
-    elif state is JobState.PENDING and entry.job.n > 1:
+    elif state is JobState.PENDING and entry.like.n > 1:
         have = count_outputs(db, {"key": row["key"], "round": row["round"]}).total
     return Standing(
         entry=entry,
         change=change,
         state=state,
-        missing=entry.job.n - have if state is JobState.PENDING else 0,
+        missing=entry.like.n - have if state is JobState.PENDING else 0,
         returning=not row["listed"],
         waits=bool(row["blocked"]),
     )

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import ValidationError
 
-from batchgen.manifest.expand import Content, asked, join_job, numbered, sent
+from batchgen.manifest.expand import asked, join_job, sent
 from batchgen.manifest.filenames import FileNames
 from batchgen.manifest.head import Written
+from batchgen.manifest.ids import Ids
 from batchgen.manifest.kinds import Kind, KindKey, kind_key
 from batchgen.manifest.lineage import Lineage, Outline
 from batchgen.manifest.patterns import Patterns
@@ -21,12 +22,11 @@ from batchgen.manifest.problems import Fatal, Origin, Place, Problems
 from batchgen.manifest.profiles import Lookup, ProfileMistake
 from batchgen.manifest.prompts import PromptMistake
 from batchgen.manifest.references import Pictures, hidden_picture
+from batchgen.manifest.row import Row
 from batchgen.manifest.schema import JOB_KEYS, JobRow
-from batchgen.manifest.seen import Seen
-from batchgen.manifest.sources import Row
 from batchgen.manifest.variants import Variant, Variants, has_blanks
 from batchgen.manifest.wording import job_problem
-from batchgen.manifest.words import did_you_mean, nearest, shortened
+from batchgen.manifest.words import did_you_mean, nearest
 from batchgen.model import Entry, Job
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.providers.shape import check, shape
@@ -46,7 +46,15 @@ MOST_MULTIPLIED: Final = 10_000_000
 MOST_KINDS: Final = 1000
 """Kinds of job that are remembered at a time."""
 
-_COLUMNS: Final = (1 << 14) - 1
+
+class _Found(NamedTuple):
+    """A job of a row: `like` is it but for id and prompt."""
+
+    id: str
+    prompt: str
+    like: Job
+    kind: Kind
+    variant: Variant
 
 
 class Checker:
@@ -65,9 +73,8 @@ class Checker:
         self._matrix_keys = {name for axis in self._matrix for name in axis.names}
         self._multiplied = 0
         self._kinds: dict[KindKey, Kind] = {}
-        self._patterns = Patterns[Kind]()
-        self._ids = Seen()
-        self._counts: dict[int, int] = {}
+        self._patterns = Patterns[tuple[Job, Kind, Variant]]()
+        self._ids = Ids(problems)
         self._names = FileNames(written.head.output.path if written.head.output else None)
 
     def entries(self, row: Row, lineage: Callable[[], Lineage]) -> Iterator[Entry]:
@@ -75,24 +82,25 @@ class Checker:
 
         `lineage` is asked for when one of them edits the image of another.
         """
-        for job, kind, variant in self._jobs(row):
-            about = variant.warnings
-            if job.after is not None:
-                about += self._followed(row, job, lineage())
-                parent = lineage().parent(job.id)
-                job = job if job.after == parent else replace(job, after=parent)
+        for one in self._jobs(row):
+            like, kind, warnings = one.like, one.kind, one.variant.warnings
+            if like.after is not None:
+                like = like.named(one.id, one.prompt)
+                warnings += self._followed(row, like, lineage())
+                parent = lineage().parent(one.id)
+                like = like if like.after == parent else replace(like, after=parent)
             if kind.sent is None:
                 continue
-            content = kind.sent.fingerprint(job.prompt) if job.after is None else lineage().fingerprint(job.id)
-            apart, about_name = self._names.of(job)
-            warnings = (*about, *kind.warnings, *about_name)
-            yield Entry(job=job, fingerprint=content, place=_line(row.start), warnings=warnings, apart=apart)
+            content = kind.sent.fingerprint(one.prompt) if like.after is None else lineage().fingerprint(one.id)
+            apart, about_name = self._names.of(like, one.id, one.prompt)
+            warnings += kind.warnings + about_name
+            yield Entry(one.id, one.prompt, like, content, f"{row.origin.shown}:{row.line}", warnings, apart)
 
     def outlines(self, row: Row) -> Iterator[Outline]:
         """The jobs of a row, those with a mistake too."""
-        for job, kind, variant in self._jobs(row):
-            own = kind.sent.fingerprint(job.prompt, job.after) if kind.sent else ""
-            yield Outline(job, own, variant.parent)
+        for one in self._jobs(row):
+            own = one.kind.sent.fingerprint(one.prompt, one.like.after) if one.kind.sent else ""
+            yield Outline(one.id, one.like.after, one.like.n, own, one.variant.parent)
 
     def _followed(self, row: Row, job: Job, lineage: Lineage) -> tuple[str, ...]:
         """Look at the job's parent; returns what to warn of."""
@@ -101,12 +109,12 @@ class Checker:
         warning = lineage.warning(job)
         return (warning,) if warning else ()
 
-    def _jobs(self, row: Row) -> Iterator[tuple[Job, Kind, Variant]]:
+    def _jobs(self, row: Row) -> Iterator[_Found]:
         """The jobs of a row, each with its id, what it shares with its kind, and what it came from."""
-        if row.header and (like := self._patterns.find(row.values)):
-            job, kind = like
-            self._names.met(job)
-            yield kind.filled_in(job, self._id(row, job, 0, kind.asked)), kind, Variant(job)
+        if row.header and (match := self._patterns.find(row.header, row.cells)):
+            name, prompt, (like, kind, variant) = match
+            name = self._ids.of(row, 0, kind.asked, (name, prompt, like.after))
+            yield _Found(name, prompt, like, kind, variant)
             return
         told = len(self._problems)
         parsed, doubtful = self._parse(row)
@@ -117,9 +125,11 @@ class Checker:
             if not job.prompt.strip() and "prompt" not in doubtful:
                 self._missing(row, "prompt", "")
             kind = self._kind(row, job, doubtful)
-            yield kind.filled_in(job, self._id(row, job, number, kind.asked)), kind, variant
-            if job is base and row.header and not doubtful and len(self._problems) == told:
-                self._patterns.learn(row.values, job, kind)
+            name = self._ids.of(row, number, kind.asked, (job.id, job.prompt, job.after))
+            yield _Found(name, job.prompt, kind.filled_in(job, name), kind, variant)
+            plain = job is base and not doubtful and len(self._problems) == told
+            if plain and row.header and job.id == row.values.get("id", ""):
+                self._patterns.learn(row.header, row.cells, (kind.filled_in(job, name), kind, variant))
 
     def finish(self) -> None:
         """Tell what only the whole manifest shows: names in `output.path` that no job has."""
@@ -231,25 +241,6 @@ class Checker:
             self._problems.add(self._place(row, *loc), text)
         return self._pictures.resolved(job)
 
-    def _id(self, row: Row, job: Job, number: int, content: Content) -> str:
-        """The job's id, noted so that a second one like it is found."""
-        here = row.place(("id",))
-        packed = _packed(here, number)
-        if job.id:
-            first = self._ids.first(job.id, packed)
-            if first != packed:
-                place = row.origin.at(*_unpacked(first))
-                self._problems.add(here, f"duplicate id '{shortened(job.id)}', first at {place}")
-            return job.id
-        base = content.derived_id(job.prompt, job.after)
-        count = self._counts.get(hash(base), 0) + 1
-        while self._ids.first(numbered(base, count), packed) != packed:
-            count += 1
-        if count > 1:
-            # Only what repeats is counted, so that most rows cost one entry.
-            self._counts[hash(base)] = count
-        return numbered(base, count)
-
     def _with_provider(self, row: Row, job: Job, doubtful: set[str]) -> tuple[Job, list[Profile]]:
         """The job with the providers and the models that it will be sent to, and their profiles."""
         names = (self._overrides.provider,) if self._overrides.provider else job.provider
@@ -307,16 +298,3 @@ class Checker:
             if profile is profiles[0]:
                 warnings.extend(shape(at, rule, profile.endpoint).warnings)
         return tuple(warnings)
-
-
-def _line(place: Place) -> str:
-    return f"{place.shown}:{place.line}"
-
-
-def _packed(place: Place, number: int) -> int:
-    """A place in 64 bits, told from the same place met by another job of its row."""
-    return place.line << 34 | min(place.column, _COLUMNS) << 20 | number & 0xFFFFF
-
-
-def _unpacked(packed: int) -> tuple[int, int]:
-    return packed >> 34, packed >> 20 & _COLUMNS

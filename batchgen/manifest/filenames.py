@@ -24,10 +24,14 @@ class FileNames:
         self._seen = Seen()
         self._jobs = 0
 
-    def of(self, job: Job) -> tuple[bool, tuple[str, ...]]:
-        """Whether an earlier job takes one of this one's file names, and what there is to say of its names."""
+    def of(self, like: Job, name: str, prompt: str) -> tuple[bool, tuple[str, ...]]:
+        """Whether an earlier job takes one of this one's file names, and what there is to say of its names.
+
+        The job is `like` with that id and prompt.
+        """
         if not self._template:
             return False, ()
+        job = like.named(name, prompt)
         absent = [name for name in self._placeholders if _absent(name, job)]
         warnings = [f"no {name} for output.path: 'none' stands in the file name" for name in absent]
         apart = False

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from batchgen.manifest.files import survey
 from batchgen.manifest.problems import Fatal, Origin, Place, Problems
+from batchgen.manifest.row import Row
 from batchgen.manifest.schema import FREE_KEYS, JOB_KEYS, Head
-from batchgen.manifest.sources import Row, Source, table_source, yaml_source
+from batchgen.manifest.sources import Source, table_source, yaml_source
 from batchgen.manifest.tables import SUFFIXES, Columns, is_column
 from batchgen.manifest.wording import head_problem
 from batchgen.manifest.words import did_you_mean, nearest, shortened

@@ -7,7 +7,7 @@ Ids are kept as hashes, so that a long manifest with chains costs some hundred b
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from batchgen.manifest.expand import descended
 from batchgen.manifest.words import did_you_mean, shortened
@@ -20,14 +20,15 @@ _NAMED = 8
 """So many jobs of a ring are named."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(NamedTuple):
     """A job as its lineage sees it: its own fingerprint is empty where it has a mistake.
 
-    `parent` takes the place of `job.after` where that is no job: a matrix does not multiply every parent.
+    `parent` takes the place of `after` where that is no job: a matrix does not multiply every parent.
     """
 
-    job: Job
+    id: str
+    after: str | None
+    n: int
     own: str
     parent: str | None = None
 
@@ -45,15 +46,14 @@ class Lineage:
         self._told: set[int] = set()
         self._names: list[str] = []
         for outline in outlines:
-            job = outline.job
-            key = hash(job.id)
+            key = hash(outline.id)
             self._own[key] = bytes.fromhex(outline.own)
-            if job.after is not None:
-                self._parents[key] = (job.after, outline.parent)
-            if job.n > 1:
-                self._counts[key] = job.n
+            if outline.after is not None:
+                self._parents[key] = (outline.after, outline.parent)
+            if outline.n > 1:
+                self._counts[key] = outline.n
             if len(self._names) < _SUGGESTED:
-                self._names.append(job.id)
+                self._names.append(outline.id)
 
     def parent(self, job_id: str) -> str | None:
         """The id of the job whose image this one edits."""

@@ -145,8 +145,8 @@ class Manifest:
 def _of_shard(shard: Shard, entries: Iterator[Entry], lineage: Callable[[], Lineage]) -> Iterator[Entry]:
     """Those whose chain begins in the shard. All were checked, so a file is named as if all were here."""
     for position, entry in enumerate(entries):
-        if shard.has(entry.job.id if entry.job.after is None else lineage().root(entry.job.id)):
-            yield replace(entry, position=position)
+        if shard.has(entry.id if entry.like.after is None else lineage().root(entry.id)):
+            yield entry._replace(position=position)
 
 
 def open_manifest(

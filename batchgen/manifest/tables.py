@@ -7,31 +7,18 @@ UTF-8 before; says what is wrong with a header or a row and goes on with the nex
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import isinf
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
 
-from batchgen.manifest.fields import Written
 from batchgen.manifest.problems import Origin, Place, Problems
+from batchgen.manifest.row import AFTER_IMAGE, Header, Row, json_object, with_parts
 from batchgen.manifest.schema import JOB_KEYS
-from batchgen.manifest.words import did_you_mean, nearest, shortened
-from batchgen.model import Json
-
-Values: TypeAlias = dict[str, Json]
+from batchgen.manifest.words import did_you_mean, nearest
 
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".jsonl": "", ".ndjson": ""}
 """The job files by ending, with what separates their cells; the empty ones are lines of JSON."""
-
-_MOST_DIGITS = 400
-AFTER_IMAGE = "after.image"
-"""The column beside `after` that says which of the parent's images is meant."""
-
-_LISTS = frozenset({"references", "provider"})
-_MAPPINGS = frozenset({"meta", "params", "matrix"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,29 +29,12 @@ class Columns:
     places: Mapping[str, Place]
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A CSV's or TSV's first line: the job keys in it, and those that a misspelt name may have meant."""
-
-    line: int
-    keys: frozenset[str]
-    doubtful: frozenset[str]
-
-
-class Cells(NamedTuple):
-    """One row of a job file: its first line, its values by job key, and the header (JSONL has none)."""
-
-    line: int
-    values: Values
-    header: Header | None
-
-
 def is_column(key: str) -> bool:
     """Whether a job file may have a column of this name."""
     return key in JOB_KEYS or key == AFTER_IMAGE or (key.startswith("meta.") and len(key) > len("meta."))
 
 
-def read_rows(path: Path, origin: Origin, columns: Columns | None, problems: Problems) -> Iterator[Cells]:
+def read_rows(path: Path, origin: Origin, columns: Columns | None, problems: Problems) -> Iterator[Row]:
     """Yield every row of a job file; a row with a mistake of its own form is told and left out."""
     separator = SUFFIXES[path.suffix.lower()]
     with path.open(encoding="utf-8-sig", newline="") as lines:
@@ -89,7 +59,7 @@ class _Table:
         self._problems = problems
         self._doubtful: set[str] = set()
 
-    def rows(self, columns: Columns | None) -> Iterator[Cells]:
+    def rows(self, columns: Columns | None) -> Iterator[Row]:
         cells = self._cells()
         line, first = next(cells, (0, []))
         if not first:
@@ -97,16 +67,25 @@ class _Table:
             return
         names = [name.strip() for name in first]
         keys = self._mapped(names, columns) if columns else self._known(names, self._origin.at(line))
-        header = Header(line, frozenset(keys.values()), frozenset(self._doubtful))
+        header = Header(line, keys, frozenset(self._doubtful))
+        width, number = len(names), 0
         for line, row in cells:
-            if any(row[len(names) :]):
+            if len(row) > width and any(row[width:]):
                 hint = ": quote a cell that has a comma in it" if self._separator == "," else ""
-                text = f"{len(row)} cells where the header has {len(names)}{hint}"
+                text = f"{len(row)} cells where the header has {width}{hint}"
                 self._problems.add(self._origin.at(line), text)
                 continue
-            values = self._values(line, row, keys)
-            if values is not None:
-                yield Cells(line, values, header)
+            if len(row) < width:
+                row += [""] * (width - len(row))
+            values = None
+            if header.has_json:
+                try:
+                    values = header.values(row)
+                except ValueError as error:
+                    self._problems.add(self._origin.at(line), str(error))
+                    continue
+            number += 1
+            yield Row(number, self._origin, line, 0, values, row, header)
 
     def _cells(self) -> Iterator[tuple[int, list[str]]]:
         """(first line, cells) of every row that is not blank."""
@@ -158,98 +137,19 @@ class _Table:
             self._doubtful.add(key)
         return keys
 
-    def _values(self, line: int, row: list[str], keys: dict[int, str]) -> Values | None:
-        values: Values = {}
-        meta: dict[str, Json] = {}
-        for index, key in keys.items():
-            cell = row[index] if index < len(row) else ""
-            if not cell:
-                continue
-            if key in _LISTS:
-                values[key] = [part.strip() for part in cell.split("|") if part.strip()]
-            elif key.startswith("meta."):
-                meta[key[len("meta.") :]] = cell
-            elif key in _MAPPINGS:
-                try:
-                    values[key] = _json_object(cell)
-                except ValueError as error:
-                    self._problems.add(self._origin.at(line), f"{key} is not a JSON object: {error}")
-                    return None
-            else:
-                values[key] = cell
-        return _with_parts(values, meta)
 
-
-def _json_rows(
-    lines: Iterator[str], origin: Origin, columns: Columns | None, problems: Problems
-) -> Iterator[Cells]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+def _json_rows(lines: Iterator[str], origin: Origin, columns: Columns | None, problems: Problems) -> Iterator[Row]:
+    number = 0
+    for line, text in enumerate(lines, 1):
+        if not text.strip():
             continue
         try:
-            found = _json_object(line)
+            found = json_object(text)
         except ValueError as error:
-            problems.add(origin.at(number), f"not a JSON object: {error}")
+            problems.add(origin.at(line), f"not a JSON object: {error}")
             continue
         if columns:
             found = {key: found[name] for key, name in columns.names.items() if name in found}
         meta = {key[len("meta.") :]: found.pop(key) for key in list(found) if key.startswith("meta.")}
-        yield Cells(number, _with_parts(found, meta), None)
-
-
-def _with_parts(values: Values, meta: dict[str, Json]) -> Values:
-    """The row with what stood in columns of its own put where a manifest has it."""
-    if AFTER_IMAGE in values:
-        image = values.pop(AFTER_IMAGE)
-        if not isinstance(values.get("after"), dict):
-            values["after"] = {"id": values.get("after"), "image": image}
-    if meta:
-        given = values.get("meta")
-        values["meta"] = {**given, **meta} if isinstance(given, dict) else meta
-    return values
-
-
-def _json_object(text: str) -> Values:
-    """Parse one JSON object. Raises ValueError in words."""
-    try:
-        found = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_float, parse_int=_int
-        )
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} (character {error.pos + 1})") from None
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    if not isinstance(found, dict):
-        raise ValueError("it must be {…}")
-    if "\\u" in text:
-        try:
-            json.dumps(found, ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            raise ValueError("it holds half a surrogate pair") from None
-    return found
-
-
-def _unique(pairs: list[tuple[str, Json]]) -> Values:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"key '{twice}' is there twice")
-    return values
-
-
-def _float(text: str) -> float:
-    number = Written(text)
-    if isinf(number):
-        raise ValueError(f"{shortened(text)} is more than a number can be")
-    return number
-
-
-def _int(text: str) -> int:
-    if len(text) > _MOST_DIGITS:
-        raise ValueError(f"a number of {len(text):,} digits: write it as text, in quotes")
-    return int(text)
-
-
-def _no_constant(name: str) -> Json:
-    raise ValueError(f"{name} is no JSON")
+        number += 1
+        yield Row(number, origin, line, 0, with_parts(found, meta))

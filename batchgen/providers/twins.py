@@ -91,7 +91,7 @@ def _faster(rate: float | None) -> float | None:
 
 def without_links(entry: Entry) -> Entry:
     """The entry with a grey picture for each reference that is a link, so that nothing is fetched for it."""
-    job = entry.job
+    job = entry.like
     sources = (*job.references, *([job.mask] if job.mask else ()))
     if not any(_is_link(source) for source in sources):
         return entry
@@ -101,7 +101,8 @@ def without_links(entry: Entry) -> Entry:
         # It has to be as large as the picture that it is for.
         mask = STAND_IN if _is_link(job.references[0]) else None
     warning = "a grey picture stands for references that are links: a rehearsal fetches nothing"
-    return replace(entry, job=replace(job, references=references, mask=mask), warnings=(*entry.warnings, warning))
+    like = replace(job, references=references, mask=mask)
+    return entry._replace(like=like, warnings=(*entry.warnings, warning))
 
 
 def _is_link(source: str) -> bool:

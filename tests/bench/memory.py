@@ -105,7 +105,7 @@ async def download_seconds(workspace: Path, port: int) -> float:
     """Seconds to fetch, check and record the files of a batch that is generated."""
     jobs = [Job(id=f"f{number}", prompt="x", provider=("openai",), model="m") for number in range(FILES)]
     async with Ledger.open(workspace, now=time.time) as ledger:
-        await ledger.sync(Entry(job=job, fingerprint=job.id, place="") for job in jobs)
+        await ledger.sync(Entry(job.id, job.prompt, job, fingerprint=job.id, place="") for job in jobs)
         private = dataclasses.replace(BUILTIN["openai"], allow_private_downloads=True)
         await ledger.note("profiles", dump_profiles({"openai": private}))
         for pending in await ledger.pending("openai", time.time(), FILES, ()):

@@ -56,7 +56,7 @@ def finished(workspace: Path, *jobs: Made) -> Path:
 
 
 async def _make(workspace: Path, jobs: Sequence[Made]) -> None:
-    entries = [Entry(job=_job(made), fingerprint=made.prompt, place=f"a.yaml:{made.id}") for made in jobs]
+    entries = [Entry(made.id, made.prompt, _job(made), made.prompt, f"a.yaml:{made.id}") for made in jobs]
     async with Ledger.open(workspace, now=lambda: NOW) as ledger:
         await ledger.sync(entries)
         for number, made in enumerate(jobs):

@@ -22,7 +22,7 @@ def entry(
 ) -> Entry:
     """A manifest entry whose fingerprint is its wording and count."""
     job = Job(id=name, prompt=wording, provider=(provider,), model="m", n=n, after=after)
-    return Entry(job=job, fingerprint=f"{wording}/{n}", place=f"a.yaml:{name}")
+    return Entry(job.id, job.prompt, job, fingerprint=f"{wording}/{n}", place=f"a.yaml:{name}")
 
 
 def entries(*names: str) -> list[Entry]:

@@ -68,8 +68,8 @@ async def test_the_link_that_dies_first_is_fetched_first(tmp_path: Path) -> None
 
 
 async def test_fetch_knows_the_output_rules_of_the_run(tmp_path: Path) -> None:
-    jobs = [entry("a"), dataclasses.replace(entry("b", "b"), apart=True), entry("c", "c")]
-    jobs[2] = dataclasses.replace(jobs[2], job=dataclasses.replace(jobs[2].job, ratio="1:1"))
+    jobs = [entry("a"), entry("b", "b")._replace(apart=True), entry("c", "c")]
+    jobs[2] = jobs[2]._replace(like=dataclasses.replace(jobs[2].like, ratio="1:1"))
     rules = OutputRules(path="{provider}/{date}.{ext}", embed=True, sidecar=True)
     async with Loopback([http(200, picture(shade)) for shade in range(3)]) as host:
         images = [RemoteImage(url=host.url(f"/{one.job.id}?sig=secret")) for one in jobs]
@@ -159,7 +159,7 @@ async def test_look_alikes_are_remarked_only_when_asked(tmp_path: Path, rules: O
 
 
 async def test_the_list_shows_warnings_and_can_be_narrowed_to_them(tmp_path: Path) -> None:
-    jobs = [entry("a"), dataclasses.replace(entry("b", "b"), warnings=("ratio 7:5 is asked for as 3:2",))]
+    jobs = [entry("a"), entry("b", "b")._replace(warnings=("ratio 7:5 is asked for as 3:2",))]
     async with Ledger.open(tmp_path, now=clock) as ledger:
         await ledger.sync(jobs)
 

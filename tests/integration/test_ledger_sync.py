@@ -50,7 +50,7 @@ async def test_a_job_comes_back_exactly_as_the_manifest_meant_it(tmp_path: Path)
     )
     bare = Job(id="bare", prompt="x", provider=("apiyi",), model="m")
     async with Ledger.open(tmp_path, now=clock) as ledger:
-        given = [Entry(job=one, fingerprint="f", place="p", warnings=("w1", "w2")) for one in (job, bare)]
+        given = [Entry(one.id, one.prompt, one, "f", "p", warnings=("w1", "w2")) for one in (job, bare)]
         assert await ledger.sync(given) == Difference(new=2)
         records = [record async for record in ledger.reader.jobs(Filter())]
     assert [record.job for record in records] == [job, bare]
@@ -71,7 +71,7 @@ async def test_order_and_words_that_are_not_sent_are_refreshed_in_place(tmp_path
         await ledger.sync(entries("a", "b"))
         await finish(ledger, "a")
         moved = Job(id="a", prompt="a cat", provider=("apiyi",), model="m", meta={"k": 1})
-        await ledger.sync([entry("b"), Entry(job=moved, fingerprint="a cat/1", place="p")])
+        await ledger.sync([entry("b"), Entry(moved.id, moved.prompt, moved, fingerprint="a cat/1", place="p")])
         records = [record async for record in ledger.reader.jobs(Filter())]
     assert [record.job.id for record in records] == ["b", "a"]
     assert records[1].job.meta == {"k": 1}

@@ -35,6 +35,19 @@ def test_a_row_means_the_same_among_others_of_its_kind_as_alone(
         assert (single.job, single.fingerprint, single.warnings) == (entry.job, entry.fingerprint, entry.warnings)
 
 
+def test_a_row_with_cells_missing_at_its_end_means_what_it_means_with_empty_ones(tmp_path: Path) -> None:
+    short, full = tmp_path / "short.csv", tmp_path / "full.csv"
+    short.write_text("id,prompt,ratio,meta.k\na,x,1:1,m\nb,y\nc,z,1:1\n,v\nd,w,1:1,m\n")
+    full.write_text("id,prompt,ratio,meta.k\na,x,1:1,m\nb,y,,\nc,z,1:1,\n,v,,\nd,w,1:1,m\n")
+    found = [[one.job for one in open_manifest(path, provider="tu-zi").entries()] for path in (short, full)]
+    assert found[0] == found[1]
+    assert [(job.id, job.ratio, dict(job.meta)) for job in found[0] if job.prompt in "wxy"] == [
+        ("a", "1:1", {"k": "m"}),
+        ("b", None, {}),
+        ("d", "1:1", {"k": "m"}),
+    ]
+
+
 def test_an_id_that_comes_twice_is_found_among_rows_of_one_pattern(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("id,prompt\n" + "".join(f"{name},x\n" for name in ("a", "b", "c", "b", "a")))

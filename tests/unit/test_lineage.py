@@ -16,7 +16,8 @@ def own(word: str) -> str:
 
 
 def lineage(*jobs: Job, changed: str = "") -> Lineage:
-    return Lineage(Outline(one, own(one.id + "!" if one.id == changed else one.id)) for one in jobs)
+    words = {one.id: own(one.id + "!" if one.id == changed else one.id) for one in jobs}
+    return Lineage(Outline(one.id, one.after, one.n, words[one.id]) for one in jobs)
 
 
 CHAIN = (job("rain", "hat"), job("hat", "cat"), job("cat"), job("dog"))
@@ -70,8 +71,8 @@ def test_an_image_that_the_parent_does_not_ask_for_is_warned_of() -> None:
 
 
 def test_a_parent_that_the_matrix_does_not_multiply_is_found_as_written() -> None:
-    base, cat = Outline(job("base"), own("base")), Outline(job("hat+cat", "base+cat"), own("hat"), parent="base")
+    base, cat = Outline("base", None, 1, own("base")), Outline("hat+cat", "base+cat", 1, own("hat"), parent="base")
     assert Lineage([base, cat]).parent("hat+cat") == "base"
-    each = Outline(job("base+cat"), own("each"))
+    each = Outline("base+cat", None, 1, own("each"))
     assert Lineage([base, each, cat]).parent("hat+cat") == "base+cat"
     assert Lineage([cat]).parent("hat+cat") == "base+cat"

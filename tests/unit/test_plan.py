@@ -33,7 +33,7 @@ def standing(
 ) -> Standing:
     """One job that still wants `missing` images."""
     job = Job(id="x", prompt="p", provider=provider, model=model, n=4)
-    entry = Entry(job=job, fingerprint="f", place="a.yaml:1", warnings=warnings)
+    entry = Entry(job.id, job.prompt, job, fingerprint="f", place="a.yaml:1", warnings=warnings)
     return Standing(entry=entry, change=change, state=JobState.PENDING, missing=missing)
 
 
@@ -108,7 +108,7 @@ def test_limits_count_for_each_key_so_that_two_keys_take_half_the_time() -> None
 
 def _turn(job_id: str, after: str | None, *, waits: bool = True) -> Standing:
     job = Job(id=job_id, prompt="p", provider=("simulator",), model="m", after=after)
-    entry = Entry(job=job, fingerprint=job_id, place="a.yaml:1")
+    entry = Entry(job.id, job.prompt, job, fingerprint=job_id, place="a.yaml:1")
     return Standing(entry=entry, change=Change.NEW, state=JobState.PENDING, missing=1, waits=waits)
 
 

@@ -55,12 +55,13 @@ def test_a_provider_that_is_simulated_already_plays_itself() -> None:
 
 def test_references_that_are_links_give_way_to_a_picture_and_say_so() -> None:
     job = Job(id="j", prompt="p", provider=("gate",), model="m", references=("/a.png", "HTTPS://x.example/b.png"))
-    entry = without_links(Entry(job=job, fingerprint="f", place="a.yaml:1", warnings=("first",)))
+    entry = without_links(Entry(job.id, job.prompt, job, fingerprint="f", place="a.yaml:1", warnings=("first",)))
     assert entry.job.references == ("/a.png", STAND_IN)
     assert len(entry.warnings) == 2
     grey = fitted(b64decode(STAND_IN.partition(",")[2]), Bounds(10_000))
     assert (grey.format, grey.size) == ("png", (64, 64))
-    plain = Entry(job=Job(id="j", prompt="p", provider=("gate",), model="m"), fingerprint="f", place="a.yaml:1")
+    bare = Job(id="j", prompt="p", provider=("gate",), model="m")
+    plain = Entry(bare.id, bare.prompt, bare, fingerprint="f", place="a.yaml:1")
     assert without_links(plain) is plain
 
 
@@ -75,4 +76,4 @@ def test_references_that_are_links_give_way_to_a_picture_and_say_so() -> None:
 )
 def test_a_mask_is_as_large_as_what_stands_for_its_reference(reference: str, mask: str, stands: str | None) -> None:
     job = Job(id="j", prompt="p", provider=("gate",), model="m", references=(reference,), mask=mask)
-    assert without_links(Entry(job=job, fingerprint="f", place="a.yaml:1")).job.mask == stands
+    assert without_links(Entry(job.id, job.prompt, job, fingerprint="f", place="a.yaml:1")).job.mask == stands

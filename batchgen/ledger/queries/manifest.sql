@@ -23,14 +23,29 @@ CREATE TEMP TABLE IF NOT EXISTS seen (key INTEGER PRIMARY KEY);
 DELETE FROM temp.seen;
 
 -- name: open_staged
-CREATE TEMP TABLE IF NOT EXISTS staged (id, position, provider, providers, route, model, ratio, prompt, request, parent, wanted,
-    fingerprint, warnings, apart);
+CREATE TEMP TABLE IF NOT EXISTS staged (id, position, prompt, fingerprint, kind);
+
+-- name: open_kinds
+CREATE TEMP TABLE IF NOT EXISTS kinds (kind INTEGER PRIMARY KEY, provider, providers, route, model, ratio, request, parent,
+    wanted, warnings, apart);
+
+-- name: open_listed
+CREATE TEMP VIEW IF NOT EXISTS listed AS
+SELECT s.rowid AS number, s.id, s.position, k.provider, k.providers, k.route, k.model, k.ratio, s.prompt, k.request, k.parent,
+    k.wanted, s.fingerprint, k.warnings, k.apart
+FROM temp.staged AS s CROSS JOIN temp.kinds AS k ON k.kind = s.kind;
 
 -- name: forget_staged
 DELETE FROM temp.staged;
 
+-- name: forget_kinds
+DELETE FROM temp.kinds;
+
 -- name: stage
-INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?);
+
+-- name: stage_kind
+INSERT INTO temp.kinds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: last_key
 SELECT ifnull(max(key), 0) FROM jobs;
@@ -42,7 +57,7 @@ SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(:ids));
 INSERT INTO temp.seen (key) SELECT j.key FROM temp.staged AS s CROSS JOIN jobs AS j ON j.id = s.id WHERE j.key <= :before;
 
 -- name: staged_otherwise
-SELECT s.*, j.key, j.fingerprint <> s.fingerprint AS redefined FROM temp.staged AS s CROSS JOIN jobs AS j ON j.id = s.id
+SELECT s.*, j.key, j.fingerprint <> s.fingerprint AS redefined FROM temp.listed AS s CROSS JOIN jobs AS j ON j.id = s.id
 WHERE j.key <= :before
     AND (j.listed = 0 OR j.fingerprint <> s.fingerprint OR j.position <> s.position OR j.provider <> s.provider
          OR j.providers <> s.providers OR j.model <> s.model OR j.ratio IS NOT s.ratio OR j.prompt <> s.prompt
@@ -54,10 +69,12 @@ DELETE FROM temp.staged WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.id = staged.
 
 -- name: add_jobs
 INSERT INTO jobs (id, position, provider, providers, route, model, ratio, prompt, request, parent, wanted, fingerprint, warnings, apart, blocked)
-SELECT *, parent IS NOT NULL FROM temp.staged ORDER BY rowid;
+SELECT id, position, provider, providers, route, model, ratio, prompt, request, parent, wanted, fingerprint, warnings, apart,
+    parent IS NOT NULL
+FROM temp.listed ORDER BY number;
 
 -- name: keep_routes
-INSERT OR IGNORE INTO routes (route) SELECT DISTINCT route FROM temp.staged;
+INSERT OR IGNORE INTO routes (route) SELECT DISTINCT route FROM temp.kinds;
 
 -- name: add_first_rounds
 INSERT INTO rounds (job, round, fingerprint, opened_at) SELECT key, round, fingerprint, :at FROM jobs WHERE key > :last;
