@@ -85,9 +85,9 @@ class Fetcher:
 
     async def _from_link(self, url: str, work: Download) -> Saved:
         part = PartialFile(self.workspace, work.output_id, url)
-        if part.noted():
-            await anyio.to_thread.run_sync(part.resume)
         try:
+            if part.noted():
+                await anyio.to_thread.run_sync(part.resume)
             try:
                 await self._download(url, part)
                 return await anyio.to_thread.run_sync(self._complete, part, work, limiter=decoders())
@@ -102,7 +102,7 @@ class Fetcher:
             raise
 
     def _complete(self, part: PartialFile, work: Download) -> Saved:
-        return settle(self.workspace, part.path, work, part.finish())
+        return settle(self.workspace, part.finish(), work)
 
     async def _download(self, url: str, part: PartialFile) -> None:
         try:

@@ -10,7 +10,7 @@ import threading
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import anyio
 from anyio.lowlevel import RunVar
@@ -25,6 +25,9 @@ _EXTENSIONS: Final = {"png": "png", "jpeg": "jpg", "webp": "webp", "gif": "gif",
 EXTENSIONS: Final = tuple(_EXTENSIONS.values())
 LARGE_PIXELS: Final = 16_000_000
 """From here on only one picture is decoded at a time: 64 MB and more of memory each."""
+
+_BLOCK: Final = 1 << 18
+"""Bytes handed to the decoder at a time. Larger blocks cost more: their memory is fetched anew for each file."""
 
 _DECODING_AT_ONCE: Final = 4
 _large: Final = threading.Lock()
@@ -90,12 +93,17 @@ def instead(head: bytes) -> str:
 
 def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """Decode the first frame of `path` to its last pixel. Raises `BadImage`, or `OSError` of the disk."""
-    with path.open("rb") as file:
+    with path.open("rb", buffering=_BLOCK) as file:
         head = file.read(HEAD_BYTES)
-    format = sniff(head)
-    if format is None:
-        raise BadImage(instead(head))
-    from PIL import Image  # late: it costs 50 ms that `status` must not pay
+        format = sniff(head)
+        if format is None:
+            raise BadImage(instead(head))
+        file.seek(0)
+        return _decoded(file, format, max_pixels)
+
+
+def _decoded(file: IO[bytes], format: str, max_pixels: int) -> ImageFacts:
+    from PIL import Image, ImageFile  # late: it costs 50 ms that `status` must not pay
 
     # Our own limit, below, applies before anything is decoded; Pillow's would print a warning first.
     Image.MAX_IMAGE_PIXELS = None
@@ -103,9 +111,12 @@ def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     if format.upper() not in Image.OPEN:
         raise BadImage(f"this installation of Pillow can't decode {format.upper()}")
     try:
-        with Image.open(path, formats=(format.upper(),)) as image:
+        with Image.open(file, formats=(format.upper(),)) as image:
             width, height = image.size
             if width * height <= max_pixels:
+                # Every block lets another thread take over, and Pillow's own are of 64 KB.
+                if isinstance(image, ImageFile.ImageFile):
+                    image.decodermaxblock = _BLOCK
                 # Only decoding finds a cut or damaged file; `verify()` misses a cut JPEG.
                 with _large if width * height > LARGE_PIXELS else nullcontext():
                     image.load()

@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Final
 
 from batchgen.errors import DownloadFailed, WorkspaceError
-from batchgen.storage.local import INCOMING, Aside, disk, remove
+from batchgen.storage.local import INCOMING, Aside, Whole, disk, remove
 
 PART: Final = ".part"
 NOTE: Final = ".note"
@@ -89,8 +89,8 @@ class PartialFile:
         """Write and hash what was gathered."""
         self._flushed()
 
-    def finish(self) -> str:
-        """Make the whole file durable and close it; returns its SHA-256."""
+    def finish(self) -> Whole:
+        """Make the whole file durable and close it."""
         with self._lock:
             if self._ended:
                 raise DownloadFailed("the download was given up")
@@ -98,7 +98,7 @@ class PartialFile:
             with self._flushed() as aside:
                 aside.sync()
         self._forget_note()
-        return aside.sha256
+        return Whole(self.path, aside.sha256, aside.size)
 
     def suspend(self) -> None:
         """Keep what came for a later resume, or nothing where no resume can be trusted.

@@ -19,13 +19,14 @@ from batchgen.images.naming import by_content, settled
 from batchgen.images.provenance import embed, write_sidecar
 from batchgen.images.verdicts import expired
 from batchgen.model import Download
-from batchgen.storage.local import digest_of, disk, inside, places, publish_new, remove
+from batchgen.storage.local import Whole, below, digest_of, disk, inside, places, publish_new, remove
 
 
-def settle(workspace: Path, aside: Path, work: Download, sha256: str) -> Saved:
-    """Give the file at `aside` its place. Raises `BadImage`, `LinkDead`, `Blocked`, `WorkspaceError`."""
+def settle(workspace: Path, whole: Whole, work: Download) -> Saved:
+    """Give the `whole` file its place. Raises `BadImage`, `LinkDead`, `Blocked`, `WorkspaceError`."""
     with disk():
-        facts = _facts(aside)
+        facts = _facts(whole)
+        aside, sha256 = whole.path, whole.sha256
         told, came = aside, None
         warnings: tuple[str, ...] = ()
         look = difference_hash(aside) if work.rules.near_duplicates else None
@@ -38,7 +39,8 @@ def settle(workspace: Path, aside: Path, work: Download, sha256: str) -> Saved:
         path = publish_new(told, _place(workspace, work, sha256, extension(facts.format)), sha256)
         if told != aside:
             remove(aside)
-        saved = _saved(workspace, path, facts, sha256)
+        size = whole.size if told == aside else path.stat().st_size
+        saved = _saved(workspace, path, facts, sha256, size)
         saved = dataclasses.replace(saved, came=came, look=look, warnings=warnings)
         if work.rules.sidecar:
             write_sidecar(workspace, saved, work.about)
@@ -52,7 +54,7 @@ def settle_spool(workspace: Path, work: Download) -> Saved:
         raise Blocked("the spooled image lies outside the workspace")
     with disk():
         if path.exists():
-            return settle(workspace, path, work, digest_of(path).hexdigest())
+            return settle(workspace, Whole(path, digest_of(path).hexdigest(), path.stat().st_size), work)
         saved = _settled_before(workspace, work)
         if work.rules.sidecar:
             write_sidecar(workspace, saved, work.about)
@@ -66,7 +68,7 @@ def _settled_before(workspace: Path, work: Download) -> Saved:
         sha256 = digest_of(path).hexdigest()
         place = _place(workspace, work, sha256, path.suffix[1:])
         if not by_content(work.target) or (path.parent == place.parent and path.name.startswith(place.stem)):
-            return _saved(workspace, path, inspect(path), sha256)
+            return _saved(workspace, path, inspect(path), sha256, path.stat().st_size)
     raise LinkDead("the inline image is no longer in the workspace")
 
 
@@ -90,21 +92,21 @@ def _place(workspace: Path, work: Download, sha256: str, ending: str) -> Path:
     return place
 
 
-def _facts(aside: Path) -> ImageFacts:
+def _facts(whole: Whole) -> ImageFacts:
     try:
-        return inspect(aside)
+        return inspect(whole.path)
     except BadImage:
-        with aside.open("rb") as file:
+        with whole.path.open("rb") as file:
             if expired(file.read(HEAD_BYTES)):
                 raise LinkDead("the link is dead: its host says so, with status 200") from None
         raise
 
 
-def _saved(workspace: Path, path: Path, facts: ImageFacts, sha256: str) -> Saved:
+def _saved(workspace: Path, path: Path, facts: ImageFacts, sha256: str, size: int) -> Saved:
     return Saved(
-        path=path.relative_to(workspace.resolve()).as_posix(),
+        path=below(workspace, path),
         sha256=sha256,
-        bytes=path.stat().st_size,
+        bytes=size,
         width=facts.width,
         height=facts.height,
         format=facts.format,

@@ -12,8 +12,8 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
-from io import FileIO
 from pathlib import Path
 from typing import Final, Self
 
@@ -34,17 +34,26 @@ def disk() -> Iterator[None]:
         raise WorkspaceError(f"the workspace can't be used: {error.strerror or error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole and synced file that has no name yet, and the SHA-256 of what was written to it."""
+
+    path: Path
+    sha256: str
+    size: int
+
+
 class Aside:
     """An unfinished file: appended to, hashed on the way, and only then published.
 
-    Opens `path`, cut to its first `keep` bytes; more is written after those.
+    Opens `path`, cut to its first `keep` bytes; more is written after those. To be closed by whoever made it.
     """
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         with disk():
-            self._file = _opened(path)
-            if self._file.tell() != keep:
-                self._file.truncate(keep)
+            self._file: int | None = _opened(path, empty=keep == 0)
+            if keep:
+                os.ftruncate(self._file, keep)
             self._digest = digest_of(path) if keep else hashlib.sha256()
         self.size = keep
 
@@ -67,32 +76,40 @@ class Aside:
                 self.size += len(piece)
                 rest = memoryview(piece)
                 while rest:
-                    rest = rest[self._file.write(rest) :]
+                    rest = rest[os.write(self._open(), rest) :]
 
     def restart(self) -> None:
         """Forget everything written so far."""
         with disk():
-            self._file.truncate(0)
+            os.ftruncate(self._open(), 0)
         self._digest, self.size = hashlib.sha256(), 0
 
     def sync(self) -> None:
         """Make everything written so far survive a power cut."""
         with disk():
-            os.fsync(self._file.fileno())
+            os.fsync(self._open())
 
     def close(self) -> None:
         """Close the file; harmless when it is closed already."""
-        with disk():
-            self._file.close()
+        file, self._file = self._file, None
+        if file is not None:
+            with disk():
+                os.close(file)
+
+    def _open(self) -> int:
+        assert self._file is not None, "closed"
+        return self._file
 
 
-def _opened(path: Path) -> FileIO:
-    # Without a buffer: what is written comes in large pieces, and a full disk is to be told at once.
+def _opened(path: Path, *, empty: bool) -> int:
+    # A descriptor and no file object: each call of the system lets another thread take over, which costs
+    # more than the call, and Python's own open makes three more of them.
+    how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | (os.O_TRUNC if empty else 0)
     try:
-        return path.open("ab", buffering=0)
+        return os.open(path, how, 0o666)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("ab", buffering=0)
+        return os.open(path, how, 0o666)
 
 
 def digest_of(path: Path) -> hashlib._Hash:
@@ -193,6 +210,11 @@ def inside(workspace: Path, relative: str) -> Path | None:
     if name in ("", ".", "..") or path.is_symlink():
         path = path.resolve()
     return path if path != root and path.is_relative_to(root) else None
+
+
+def below(workspace: Path, path: Path) -> str:
+    """How the ledger calls a file that lies `inside` the workspace."""
+    return path.relative_to(_real(workspace)).as_posix()
 
 
 def folder_inside(workspace: Path, relative: str) -> bool:
