@@ -19,6 +19,7 @@ from batchgen.lanes.context import Context, Scope
 from batchgen.ledger.store import Ledger
 from batchgen.model import OutputRules, Settings
 from batchgen.providers.profile import SIMULATED, Profile
+from batchgen.simulator.memory import REMEMBERED
 from batchgen.simulator.serve import simulate
 from batchgen.simulator.settings import parse_settings
 from batchgen.sinks import Sink
@@ -91,7 +92,7 @@ async def _simulated(
         yield profiles
         return
     settings = {name: parse_settings(profile.simulate) for name, profile in wanted.items()}
-    async with simulate(settings, memory=workspace / "simulator.jsonl") as server:
+    async with simulate(settings, memory=workspace / REMEMBERED) as server:
         live = dict(profiles)
         for name, profile in wanted.items():
             root = f"http://127.0.0.1:{server.port}/{profile.dialect}/{name}"

@@ -120,6 +120,15 @@ def test_the_first_batch_runs_as_shown_and_running_it_again_sends_nothing(cli: C
     assert cli.json("verify", "cats.yaml")["checked"] == 2
 
 
+def test_the_shards_shown_become_one_batch_that_is_done(cli: Cli) -> None:
+    cli.write("cats.yaml", CATS + REHEARSED)
+    (block,) = (text for kind, text in BLOCKS if kind == "sh" and "--shard " in text)
+    for line in block.splitlines():
+        last = cli.run(*shlex.split(line, comments=True)[1:], code=0)
+    assert "to send   0 requests" in last.stderr
+    assert cli.json("verify", "cats.yaml")["checked"] == 2
+
+
 def test_the_datasets_and_reports_shown_are_made_as_shown(cli: Cli) -> None:
     cli.write("cats.yaml", CATS + REHEARSED)
     cli.run("run", "cats.yaml", code=0)

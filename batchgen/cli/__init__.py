@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = {
     "reparse": "Read saved replies again with today's parser, at no cost.",
     "verify": "Compare ledger, files and hashes.",
     "export": "What is done so far as a dataset: imagefolder, parquet, webdataset, csv, jsonl.",
+    "merge": "Make one workspace of those that `run --shard` made.",
     "report": "One HTML page: summary, charts, what is not done and why, every picture.",
     "serve": "The live page of a batch in a browser.",
     "providers": "The provider profiles and what they take.",

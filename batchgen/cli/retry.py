@@ -19,6 +19,7 @@ from batchgen.ledger.records import Filter
 from batchgen.ledger.retrying import Retried
 from batchgen.ledger.store import Ledger
 from batchgen.model import END_STATES, JobState
+from batchgen.shards.division import Shards
 from batchgen.summary import counted
 
 DEFAULT = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
@@ -50,8 +51,10 @@ async def _retry(workspace: Path, which: Filter, manifest: str | None) -> str:
         if not found.total:
             return f"nothing to retry: {_left(found)}"
         name = manifest or await ledger.get_note("manifest")
+        held = Shards.noted(await ledger.get_note("shard"))
     left = f"; {_left(found)}" if found.left else ""
-    return f"{counted(found.total, 'job')}: {_fates(found)}: batchgen run {shlex.quote(name or 'MANIFEST')}{left}"
+    again = shlex.join(["batchgen", "run", name or "MANIFEST", *(["--shard", str(held)] if held else [])])
+    return f"{counted(found.total, 'job')}: {_fates(found)}: {again}{left}"
 
 
 def _left(found: Retried) -> str:

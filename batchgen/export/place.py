@@ -35,13 +35,14 @@ _OLD: Final = ".old"
 
 
 @contextmanager
-def building(place: Path, workspace: Path, *, overwrite: bool) -> Iterator[Path]:
+def building(place: Path, *workspaces: Path, overwrite: bool = False) -> Iterator[Path]:
     """An empty folder aside; what stands in it as `WHOLE` is at `place` afterwards.
 
-    Raises `UsageError` when the place is taken, and `OSError`.
+    `workspaces` are what it is made from. Raises `UsageError` when the place is taken, and `OSError`.
     """
     place = Path(os.path.abspath(place))
-    _require_apart(place, workspace.resolve())
+    for workspace in workspaces:
+        _require_apart(place, workspace.resolve())
     _require_free(place, overwrite)
     place.parent.mkdir(parents=True, exist_ok=True)
     aside = place.with_name(f".{place.name}{_PART}")
@@ -51,7 +52,7 @@ def building(place: Path, workspace: Path, *, overwrite: bool) -> Iterator[Path]
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"another export to {place} is going on") from None
+            raise UsageError(f"{place} is being made by another process") from None
         _clear(aside)
         try:
             yield aside

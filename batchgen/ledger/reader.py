@@ -273,6 +273,7 @@ def _status(db: sqlite3.Connection, now: float) -> Status:
         unsettled=unsettled["n"],
         unsettled_cost=unsettled["most"],
         rehearsal=bool(_note(db, "rehearsal")),
+        shard=_note(db, "shard") or None,
         providers=_providers(db, {state: n for (subject, state), n in tally.items() if subject == "cost"}),
     )
 

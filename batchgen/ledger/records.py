@@ -231,6 +231,8 @@ class Status:
     unsettled_cost: float = 0.0
     rehearsal: bool = False
     """every provider was simulated: nothing was paid"""
+    shard: str | None = None
+    """of which part of the batch these are the numbers; None: of all of it"""
     providers: Mapping[str, ProviderStatus] = field(default_factory=dict)
 
 

@@ -114,8 +114,8 @@ class Shards:
         return Shards(tuple(sorted(numbers)), self.of)
 
     def words(self) -> str:
-        """`shard 2/8`, or `shards 1, 2 and 4 of 8`."""
-        return some(self.numbers, self.of)
+        """`shard 2/8`, `shards 1, 2 and 4 of 8`, or `all 8 shards`."""
+        return f"all {self.of} shards" if self.of > 1 and not self.missing else some(self.numbers, self.of)
 
 
 def some(numbers: tuple[int, ...], of: int) -> str:

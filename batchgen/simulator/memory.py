@@ -17,6 +17,9 @@ from batchgen.model import Json
 from batchgen.simulator.links import Scheme
 from batchgen.simulator.picture import Picture
 
+REMEMBERED = "simulator.jsonl"
+"""Where the embedded providers of a workspace write it down."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import sqlite3
+from contextlib import suppress
+
 import pytest
 
-from tests.acceptance.conftest import QUICK, Cli, listed, numbered
+from tests.acceptance.conftest import QUICK, Cli, Simulated, listed, numbered, until
 
+SAME = ("id", "position", "prompt", "model", "provider", "ratio", "sha256", "bytes", "width", "height", "format")
 HEAD = f"provider: sim\nproviders: {{sim: {{extends: tu-zi, base_url: simulator, {QUICK}}}}}\n"
 MANIFEST = HEAD + "defaults: {model: gpt-image-1-vip}\njobs:\n"
 
@@ -59,3 +64,91 @@ def test_the_manifest_of_shards_is_no_workspace_but_tells_which_there_are(batch:
     batch.run("run", "big.yaml", "--shard", "2/2", code=0)
     told = batch.run("status", "big.yaml", code=2).stderr
     assert told == "big.yaml was run in shards: name one (out/big.shard-2-of-2), or merge them first\n"
+
+
+def content(cli: Cli, workspace: str) -> list[dict[str, str]]:
+    """What an export says of each image, without what is another one in every run."""
+    cli.run("export", workspace, f"{workspace}.csv", "--format", "csv", code=0)
+    with (cli.folder / f"{workspace}.csv").open(newline="", encoding="utf-8") as file:
+        return [{name: row[name] for name in SAME} for row in csv.DictReader(file)]
+
+
+@pytest.mark.timeout(300)
+def test_shards_that_fail_and_are_killed_become_one_batch_like_that_of_a_single_run(
+    cli: Cli, provider: Simulated
+) -> None:
+    faults = ("--fault", "rate_limit=3%", "--fault", "server_error=3%", "--fault", "file_503=3%", "--seed", "7")
+    with provider(*faults) as simulated:
+        section = simulated.section("tu-zi", extra="limits: {concurrency: 64}")
+        head = f"provider: tu-zi\ndefaults: {{model: gpt-image-1-vip}}\n{section}"
+        cli.write("big.yaml", f"{head}jobs:\n{listed(numbered(400))}")
+        shards = [f"{number}/4" for number in range(1, 5)]
+        running = [cli.start("run", "big.yaml", "--shard", shard, "--quiet") for shard in shards]
+        killed = "out/big.shard-2-of-4"
+        until(lambda: len(done_in(cli, killed)) >= 10, running[1])
+        running[1].kill()
+        cli.end(running[1])
+        for process in (running[0], *running[2:]):
+            cli.end(process, 0)
+        cli.run("run", "big.yaml", "--shard", "2/4", "--on-unknown", "resend", "--quiet", code=0)
+
+        merged = cli.json("merge", "out/big", *workspaces(cli))
+        assert (merged["jobs"]["done"], merged["images"], merged["lost"]) == (400, 400, [])
+        assert merged["shards"] == {"of": 4, "merged": [1, 2, 3, 4], "missing": []}
+        assert cli.json("verify", "big.yaml")["checked"] == 400
+        posts = simulated.posts
+        again = cli.run("run", "big.yaml", code=0).stderr
+        assert "jobs      0 new, 0 changed, 400 unchanged, 0 removed" in again
+        assert simulated.posts == posts
+        cli.run("run", "big.yaml", "--workspace", "out/single", "--quiet", code=0)
+    assert [job["id"] for job in cli.jobs("big.yaml")] == numbered(400)
+    assert content(cli, "out/big") == content(cli, "out/single")
+    cli.run("report", "big.yaml", code=0)
+    assert cli.json("status", "big.yaml")["jobs"]["done"] == 400
+
+
+def workspaces(cli: Cli) -> list[str]:
+    """The shards' workspaces, as a shell would name them."""
+    return sorted(str(path.relative_to(cli.folder)) for path in cli.folder.glob("out/big.shard-*"))
+
+
+def done_in(cli: Cli, workspace: str) -> list[tuple[object, ...]]:
+    """The jobs that are done so far, when there is a ledger already."""
+    with suppress(sqlite3.OperationalError):
+        return cli.ask(workspace, "SELECT id FROM jobs WHERE state = 'done'")
+    return []
+
+
+def test_a_merge_that_is_killed_is_made_by_the_next_one(batch: Cli) -> None:
+    for number in (1, 2):
+        batch.run("run", "big.yaml", "--shard", f"{number}/2", "--quiet", code=0)
+    process = batch.start("merge", "all", *workspaces(batch))
+    until(lambda: (batch.folder / ".all.part").exists() or process.poll() is not None)
+    process.kill()
+    process.wait()
+    if not (batch.folder / "all").exists():  # it had not come to its end
+        batch.run("merge", "all", *workspaces(batch), code=0)
+    assert batch.json("verify", "all")["checked"] == 12
+    assert not (batch.folder / ".all.part").exists()
+    assert batch.states("all") == {"done": 12}
+
+
+def test_a_shard_that_is_not_merged_is_not_sent_by_the_rest(batch: Cli) -> None:
+    for number in (1, 3):
+        batch.run("run", "big.yaml", "--shard", f"{number}/3", "--quiet", code=0)
+    told = batch.run("merge", "some", *workspaces(batch), code=0).stderr
+    assert "shard 2/3 is not in it" in told
+    refused = batch.run("run", "big.yaml", "--workspace", "some", code=2).stderr
+    assert refused.startswith("some was merged without shard 2/3: ")
+    assert refused.endswith("is made with batchgen run big.yaml --shard 2/3\n")
+    batch.run("run", "big.yaml", "--shard", "2/3", "--quiet", code=0)
+    batch.run("merge", "out/big", "some", "out/big.shard-2-of-3", code=0)
+    assert "to send   0 requests" in batch.run("run", "big.yaml", code=0).stderr
+    assert batch.states("big.yaml") == {"done": 12}
+
+
+def test_jobs_that_a_shard_put_back_are_run_by_that_shard(batch: Cli) -> None:
+    batch.write("big.yaml", MANIFEST.replace("latency: 0.05", "latency: 0.05, faults: {refusal: 100%}") + listed(["a"]))
+    batch.run("run", "big.yaml", "--shard", "1/1", "--quiet", code=1)
+    told = batch.run("retry", "out/big.shard-1-of-1", "--state", "refused", code=0).stderr
+    assert "batchgen run big.yaml --shard 1/1" in told

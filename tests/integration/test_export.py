@@ -261,7 +261,7 @@ def test_what_a_killed_export_left_is_cleared_away_and_one_that_goes_on_is_not_d
     (aside / "whole/half.png").write_bytes(b"half")
     handle = os.open(aside, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
-    assert "is going on" in export(cats, tmp_path / "ds", "imagefolder", code=2).stderr
+    assert "is being made by another process" in export(cats, tmp_path / "ds", "imagefolder", code=2).stderr
     assert (aside / "whole/half.png").exists()
     os.close(handle)
     export(cats, tmp_path / "ds", "imagefolder")

@@ -1,0 +1,98 @@
+"""The files of several workspaces in one: linked where the file system can, else copied.
+
+Whoever brings a file is told the path that it has in the end: nothing is ever put over other bytes. Blocks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from batchgen.images.provenance import SIDECAR
+from batchgen.images.spool import ANSWER
+from batchgen.ledger.merging import Kept
+from batchgen.simulator.memory import REMEMBERED
+from batchgen.storage.local import INCOMING, digest_of, inside, places
+
+
+class Files:
+    """The files of the workspace that is being made."""
+
+    def __init__(self, whole: Path) -> None:
+        self._whole = whole
+        (whole / INCOMING).mkdir(parents=True, exist_ok=True)
+        self.images = 0
+        self.copied = 0
+        """images that could not be linked"""
+        self.lost: list[str] = []
+        """those that a job needs as it stands, and that are not on disk"""
+
+    def keep(self, shard: Path, kept: Kept) -> str:
+        """Bring an image and its sidecar; returns its path below the whole workspace."""
+        source, wanted = inside(shard, kept.path), inside(self._whole, kept.path)
+        if source is None or wanted is None or not source.is_file():
+            if kept.current:
+                self.lost.append(str(shard / kept.path))
+            return kept.path
+        for place in places(wanted):
+            try:
+                self.copied += not _put(source, place)
+            except FileExistsError:
+                if digest_of(place).hexdigest() != kept.sha256:
+                    continue  # the bytes of another shard
+            else:
+                self.images += 1
+                if (sidecar := _beside(source)).is_file():
+                    _put(sidecar, _beside(place))
+            return Path(kept.path).with_name(place.name).as_posix()
+        raise AssertionError("unreachable: the places never end")
+
+    def spooled(self, shard: Path, path: str, mark: str) -> str:
+        """Bring an inline image that has no place yet; `mark` tells the shards' names apart."""
+        moved = f"{INCOMING}/{mark}{Path(path).name}"
+        source = inside(shard, path)
+        if source is not None and source.is_file():
+            with suppress(FileExistsError):  # it was noted with its answer as well
+                _put(source, self._whole / moved)
+        return moved
+
+    def answered(self, shard: Path, attempt: int, now: int, mark: str) -> None:
+        """Bring the note of an answer whose attempt is still open, with the images that it names."""
+        try:
+            note = json.loads((shard / INCOMING / f"a{attempt}{ANSWER}").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return
+        for image in note["images"]:
+            if image["spool"] is not None:
+                image["spool"] = self.spooled(shard, image["spool"], mark)
+        (self._whole / INCOMING / f"a{now}{ANSWER}").write_text(json.dumps(note), encoding="utf-8")
+
+    def remembered(self, shard: Path) -> None:
+        """Bring what the shard's simulated providers remember, so that their tasks can still be asked for."""
+        if (shard / REMEMBERED).is_file():
+            with (shard / REMEMBERED).open("rb") as source, (self._whole / REMEMBERED).open("ab") as file:
+                shutil.copyfileobj(source, file)
+                file.write(b"\n")
+
+
+def _put(source: Path, place: Path) -> bool:
+    """Link a file, or copy it where that can't be: then False. Raises FileExistsError."""
+    try:
+        os.link(source, place)
+    except FileExistsError:
+        raise
+    except FileNotFoundError:
+        place.parent.mkdir(parents=True)
+        return _put(source, place)
+    except OSError:  # another file system, one without links, or too many of them
+        with source.open("rb") as old, place.open("xb") as new:
+            shutil.copyfileobj(old, new, 1 << 20)
+        return False
+    return True
+
+
+def _beside(image: Path) -> Path:
+    return image.with_name(image.name + SIDECAR)
