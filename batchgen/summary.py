@@ -7,11 +7,12 @@ know within ten seconds what is left to do.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
+from batchgen.alike import Reasons
 from batchgen.ledger.records import JobRecord, OutputRecord, Status
 from batchgen.model import JobState, OutputState
 from batchgen.progress import duration, until_text
@@ -20,9 +21,6 @@ from batchgen.sinks import Report
 from batchgen.stop import INTERRUPTED
 
 _State = TypeVar("_State", JobState, OutputState)
-
-NAMED = 20
-"""So many jobs of one kind are named one by one; of more, only the count is told."""
 
 _WIDEST = 160
 """Characters of a provider's message that fit a line for people; the ledger has all of it."""
@@ -75,11 +73,13 @@ class Commands:
     workspace: str
     run: str | None = None
 
-    def advice(self, state: JobState, way: Way, error: str = "") -> str:
-        """The command that deals with jobs in this state, of one kind of error if it is named."""
+    def advice(self, state: JobState, way: Way, error: str = "", *, named: bool = True) -> str:
+        """What deals with jobs in this state for this kind of error; `named`: with these alone."""
         run = self.run or "batchgen run MANIFEST"
-        retry = f"batchgen retry {self.workspace} --state {state}" + (f" --error {error}" if error else "")
+        retry = f"batchgen retry {self.workspace} --state {state}{_only(error) if named else ''}"
         words = _FREE_ADVICE.get(way, _ADVICE[state])
+        if state is JobState.FAILED and way is Way.SEND and error in _PASSING:
+            words = "the provider's own trouble, so try again when it is well: {retry} && {run}"
         fetch = f"batchgen fetch {self.workspace}"
         return words.format(run=run, retry=retry, fetch=fetch, workspace=self.workspace)
 
@@ -88,12 +88,10 @@ _TASK_GOES_ON = frozenset({"unfinished", "interrupted"})
 """Kinds of error after which a task may still bring its images."""
 
 
-@dataclass(slots=True)
-class _Kind:
-    """Jobs that are in one state for one kind of reason; names are kept only while they are few."""
-
-    count: int = 0
-    named: list[tuple[str, str]] = field(default_factory=list)
+_PASSING = frozenset(
+    {"rate_limit", "saturated", "server_error", "no_channel", "upstream_limit", "empty_reply", "connection", "download"}
+)
+"""Kinds of error that are the provider's trouble, and pass without anybody's doing."""
 
 
 class Unfinished:
@@ -103,7 +101,7 @@ class Unfinished:
         """`askable`: providers that can be asked for a task; `now` tells which links are past their date."""
         self._askable = askable
         self._now = now
-        self._kinds: dict[tuple[JobState, Way, str], _Kind] = {}
+        self._kinds: dict[tuple[JobState, Way, str], Reasons] = {}
         self.warned = 0
         """Jobs with warnings, done or not."""
 
@@ -112,14 +110,12 @@ class Unfinished:
         if record.state is JobState.DONE:
             return
         error_kind = record.error.kind if record.error else ""
-        kind = self._kinds.setdefault((record.state, self.way(record), error_kind), _Kind())
-        kind.count += 1
-        if kind.count <= NAMED:
-            kind.named.append((record.job.id, reason(record)))
+        kind = self._kinds.setdefault((record.state, self.way(record), error_kind), Reasons())
+        kind.add(record.job.id, reason(record))
 
     def more(self, state: JobState, count: int) -> None:
         """Count jobs that are like those taken of this state without an error; they are not named."""
-        self._kinds[state, Way.SEND, ""].count += count
+        self._kinds[state, Way.SEND, ""].more(count)
 
     def lines(self, commands: Commands) -> Iterator[str]:
         """A block for each state, worst first."""
@@ -129,13 +125,15 @@ class Unfinished:
                 continue
             yield ""
             yield f"{sum(kind.count for kind in kinds.values())} {title}"
-            mixed = len({way for way, _ in kinds}) > 1
+            advice = {commands.advice(state, way, error, named=False) for way, error in kinds}
             for (way, error), kind in kinds.items():
-                yield from _kind_lines(kind, commands, state, error)
-                if mixed:
+                yield from kind.lines()
+                if not kind.whole:
+                    yield f"  all of them: batchgen jobs {commands.workspace} --state {state}{_only(error)}"
+                if len(advice) > 1:
                     yield f"  -> {commands.advice(state, way, error)}"
-            if not mixed:
-                yield f"  -> {commands.advice(state, way)}"
+            if len(advice) == 1:
+                yield f"  -> {advice.pop()}"
 
     def way(self, record: JobRecord) -> Way:
         """What a retry of this job would do."""
@@ -155,15 +153,9 @@ class Unfinished:
         return output.url is not None and not dated and not output.second_chance
 
 
-def _kind_lines(kind: _Kind, commands: Commands, state: JobState, error: str) -> Iterator[str]:
-    if kind.count <= NAMED:
-        width = max(len(job_id) for job_id, _ in kind.named)
-        yield from (f"  {job_id:<{width}}  {why}".rstrip() for job_id, why in kind.named)
-        return
-    only = f" --error {error}" if error else ""
-    example = f", for one: {kind.named[0][1]}" if kind.named[0][1] else ""
-    yield f"  {kind.count} jobs{f' with {error}' if error else ''}{example}"
-    yield f"  all of them: batchgen jobs {commands.workspace} --state {state}{only}"
+def _only(error: str) -> str:
+    """The option that leaves out all jobs but those with this kind of error."""
+    return f" --error {error}" if error else ""
 
 
 def reason(record: JobRecord) -> str:

@@ -21,6 +21,7 @@ RINGS = {
     "model": 0,
     "errors": 0,
     "events": 0,
+    "alike": 1,
     "night": 1,
     "retry": 1,
     "pacing": 1,

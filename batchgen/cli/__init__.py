@@ -85,7 +85,9 @@ def _exit_code(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, UserError | WorkspaceError):
-        click.echo(str(error), err=True)
+        from batchgen.cli.colours import complain
+
+        complain(str(error))
         return error.exit_code
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         raise error

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from batchgen.cli.colours import say
 from batchgen.cli.planning import set_keys
 from batchgen.doctor import examine
 from batchgen.errors import UsageError
@@ -44,5 +45,5 @@ def command(ctx: click.Context, provider: str, manifest: Path | None, as_json: b
         findings = [{"what": one.what, "ok": one.well, "message": one.words} for one in found]
         click.echo(json.dumps({"provider": provider, "ok": well, "findings": findings}, ensure_ascii=False))
     else:
-        click.echo("\n".join(f"{'ok ' if one.well else '!! '} {one.what:<8} {one.words}" for one in found))
+        say("\n".join(f"{'ok ' if one.well else '!! '} {one.what:<8} {one.words}" for one in found))
     ctx.exit(0 if well else 1)

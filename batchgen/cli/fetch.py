@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from batchgen.batch import FetchOptions, fetch_until_done
+from batchgen.cli.colours import say
 from batchgen.cli.durations import seconds
 from batchgen.cli.watching import interruptible, notify_option, run_logged, summarise, tell, watcher
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
@@ -63,7 +64,7 @@ def command(
     async def work() -> Report:
         with interruptible(stop, watch):
             report = await fetch_until_done(workspace, options, pause if every is not None else None)
-        click.echo(await summarise(workspace.name, report, commands), err=True)
+        say(await summarise(workspace.name, report, commands), err=True)
         await tell(messenger, ended(workspace.name, report, commands))
         return report
 

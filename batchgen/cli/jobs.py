@@ -13,6 +13,7 @@ from typing import Unpack
 import click
 
 from batchgen.answers import job_answer
+from batchgen.cli.colours import state
 from batchgen.cli.filters import FilterOptions, filter_options, make_filter
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
 from batchgen.ledger.reader import Reader
@@ -79,13 +80,15 @@ def _flush(sample: list[JobRecord]) -> list[int]:
 
 
 def _print(record: JobRecord, widths: list[int]) -> None:
-    click.echo(_line(_row(record), widths))
+    click.echo(_line(_row(record), widths, record.state.value))
     for warning in record.warnings:
         click.echo(f"  warning: {warning}")
 
 
-def _line(row: Iterable[str], widths: list[int]) -> str:
-    return "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+def _line(row: Iterable[str], widths: list[int], word: str = "") -> str:
+    cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
+    cells[1] = state(word, cells[1])
+    return "  ".join(cells).rstrip()
 
 
 def _row(record: JobRecord) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import TypedDict, Unpack
 import click
 
 from batchgen.answers import plan_answer
+from batchgen.cli.colours import say
 from batchgen.cli.planning import Limits, make_plan, max_cost_option, plan_text
 from batchgen.cli.workspaces import shard_option, workspace_of, workspace_option
 from batchgen.manifest.load import open_manifest
@@ -44,4 +45,4 @@ def command(manifest: Path, folder: Path | None, as_json: bool, **options: Unpac
     opened = open_manifest(manifest, provider=options["provider"], model=options["model"], shard=shard)
     limits = Limits(options["concurrency"], options["max_cost"])
     plan = asyncio.run(make_plan(opened, workspace_of(manifest, folder, shard), limits))
-    click.echo(json.dumps(plan_answer(plan), ensure_ascii=False) if as_json else plan_text(plan, table=True))
+    say(json.dumps(plan_answer(plan), ensure_ascii=False) if as_json else plan_text(plan, table=True))

@@ -16,6 +16,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 import click
 
 from batchgen.batch import RunOptions, rehearsal_of, run_batch
+from batchgen.cli.colours import say
 from batchgen.cli.durations import clock
 from batchgen.cli.planning import Draft, Limits, max_cost_option, plan_text, set_keys
 from batchgen.cli.rehearsing import ending, opening, real_plan
@@ -155,10 +156,10 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
         except BatchgenError as error:
             await tell(messenger, broken(opened.name, error, commands))
             raise
-        click.echo(await summarise(opened.name, report, commands), err=True)
+        say(await summarise(opened.name, report, commands), err=True)
         await tell(messenger, ended(opened.name, report, commands))
         if real is not None:
-            click.echo(ending(real, report), err=True)
+            say(ending(real, report), err=True)
         return report
 
     ctx.exit(run_logged(workspace, tuple(keys.values()), work).exit_code)
@@ -181,7 +182,7 @@ def _review(draft: Draft, workspace: Path, night: Night | None, keys: Collection
             raise UsageError("\n".join(missing))
         if not quiet:
             head = f"{draft.manifest.name} -> {workspace}\n"
-            click.echo(head + (f"{opening(night, plan, workspace)}\n" if night else "") + plan_text(plan), err=True)
+            say(head + (f"{opening(night, plan, workspace)}\n" if night else "") + plan_text(plan), err=True)
 
     return review
 

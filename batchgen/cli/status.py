@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from batchgen.answers import status_answer
+from batchgen.cli.colours import lively, say
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import ProviderStatus, Status
@@ -39,7 +40,7 @@ def command(place: Path, folder: Path | None, as_json: bool, watch: bool) -> Non
 
 
 async def _once(workspace: Path, show: Callable[[Status], str]) -> None:
-    click.echo(show(await _read(workspace)))
+    say(show(await _read(workspace)))
 
 
 async def _watch(workspace: Path, show: Callable[[Status], str]) -> None:
@@ -49,9 +50,9 @@ async def _watch(workspace: Path, show: Callable[[Status], str]) -> None:
         while True:
             run = await reader.last_run()
             if (text := show(await reader.status(time.time()))) != last:
-                if sys.stdout.isatty():
+                if lively(sys.stdout):
                     click.clear()
-                click.echo(text)
+                say(text)
                 last = text
             if run is None or not run.alive:
                 return

@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 import click
 
+from batchgen.alike import NAMED
 from batchgen.cli import CRASHED, own_error
+from batchgen.cli.colours import lively
 from batchgen.cli.runlog import RUN_LOG, run_log
 from batchgen.errors import BatchgenError
 from batchgen.ledger.reader import Reader
@@ -24,7 +26,7 @@ from batchgen.progress import Bar, PlainLines, Tally
 from batchgen.providers.stored import load_profiles
 from batchgen.sinks import Report
 from batchgen.stop import StopSignal
-from batchgen.summary import NAMED, Commands, Unfinished, closing
+from batchgen.summary import Commands, Unfinished, closing
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,7 +38,7 @@ def watcher(quiet: bool, downloads: bool = True) -> Tally:
     """A bar for a terminal, plain lines for anything else, nothing for `--quiet`."""
     if quiet:
         return Tally(time.time, downloads=downloads)
-    face = Bar if sys.stderr.isatty() else PlainLines
+    face = Bar if lively(sys.stderr) else PlainLines
     return face(time.time, sys.stderr, downloads=downloads)
 
 

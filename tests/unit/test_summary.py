@@ -7,10 +7,11 @@ from datetime import datetime
 
 import pytest
 
+from batchgen.alike import NAMED
 from batchgen.ledger.records import AttemptRecord, ErrorRecord, JobRecord, OutputRecord, Status
 from batchgen.model import Job, JobState, Outcome, OutputState
 from batchgen.sinks import Report
-from batchgen.summary import NAMED, Commands, Unfinished, closing, cost_words, counts, link_warning, reason
+from batchgen.summary import Commands, Unfinished, closing, cost_words, counts, link_warning, reason
 
 COMMANDS = Commands("out/demo", "batchgen run jobs/demo.yaml")
 REFUSED = ErrorRecord("refused", "content_policy_violation", "Your request\nwas rejected")
@@ -73,7 +74,8 @@ def test_a_batch_that_is_done_says_so_and_where_the_images_are() -> None:
 
 
 def test_every_job_that_is_not_done_is_named_with_its_reason_and_the_command() -> None:
-    text = text_of(record("cat", JobState.REFUSED, REFUSED), record("lighthouse", JobState.REFUSED, REFUSED))
+    other = ErrorRecord("refused", None, "no")
+    text = text_of(record("cat", JobState.REFUSED, REFUSED), record("lighthouse", JobState.REFUSED, other))
     assert "demo: 1 of 3 jobs done" in text
     assert "\n2 refused by the content policy\n" in text
     assert "\n  cat         refused: Your request was rejected\n" in text
@@ -98,10 +100,39 @@ def test_many_of_one_kind_are_counted_with_the_command_that_lists_them() -> None
     empty = ErrorRecord("quota", None, "empty")
     many = [record(f"job-{number}", JobState.FAILED, empty) for number in range(NAMED + 1)]
     text = text_of(*many, record("cat", JobState.FAILED, ErrorRecord("bad_request", None, "no such size")))
-    assert "21 jobs with quota, for one: quota: empty" in text
-    assert "batchgen jobs out/demo --state failed --error quota" in text
-    assert "job-3" not in text
+    assert "\n  21 jobs: quota: empty\n    job-0, job-1, job-2" in text
+    assert "job-19, …\n  all of them: batchgen jobs out/demo --state failed --error quota\n" in text
     assert "  cat  bad_request: no such size" in text
+    assert text.count("all of them") == 1
+
+
+def test_jobs_with_the_same_reason_but_for_its_numbers_and_ids_are_told_together() -> None:
+    slow = [
+        record(name, JobState.FAILED, ErrorRecord("rate_limit", None, f"try again in {wait}ms (task_01kb{wait}xyz)"))
+        for name, wait in (("a", 467), ("b", 1230))
+    ]
+    text = text_of(*slow, record("c", JobState.FAILED, ErrorRecord("rate_limit", None, "slow down")))
+    first = "  2 jobs: rate_limit: try again in 467ms (task_01kb467xyz)\n    a, b\n"
+    assert f"\n{first}  c  rate_limit: slow down\n" in text
+
+
+def test_of_very_many_reasons_the_commonest_are_told_and_the_others_counted() -> None:
+    words = [letter * 3 for letter in "abcdefghijklmnop"]
+    rare = [record(word, JobState.FAILED, ErrorRecord("bad_request", None, f"no {word}")) for word in words]
+    common = [record(name, JobState.FAILED, ErrorRecord("bad_request", None, "no such size")) for name in "xyz"]
+    text = text_of(*rare, *common)
+    assert "3 jobs: bad_request: no such size\n    x, y, z\n  aaa  bad_request: no aaa\n" in text
+    assert "\n  and 9 more, each for another reason\n  all of them: batchgen jobs out/demo --state failed" in text
+
+
+def test_trouble_that_passes_by_itself_asks_for_nothing_to_be_mended() -> None:
+    passing, own = ErrorRecord("server_error", None, "oops"), ErrorRecord("bad_request", None, "no")
+    assert "so try again when it is well: batchgen retry out/demo --state failed &&" in text_of(
+        record("a", JobState.FAILED, passing)
+    )
+    both = text_of(record("a", JobState.FAILED, passing), record("b", JobState.FAILED, own))
+    assert "when it is well: batchgen retry out/demo --state failed --error server_error &&" in both
+    assert "mend the cause, then: batchgen retry out/demo --state failed --error bad_request &&" in both
 
 
 def test_stopping_early_is_said_before_anything_else() -> None:

@@ -1,0 +1,79 @@
+"""What a terminal shows: colours where they are wanted, a bar that is drawn over, and Tab that knows the words."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import termios
+from contextlib import suppress
+
+from tests.acceptance.conftest import LONG, QUICK, Cli, listed, numbered
+
+COLOUR, CURSOR, BACK = "\x1b[3", "\x1b[2J", "\r "
+REFUSED = "  - {id: odd, prompt: 'simulate:refusal'}\n"
+BATCH = f"provider: tu-zi\nproviders: {{tu-zi: {{base_url: simulator, {QUICK}}}}}\njobs:\n"
+
+
+def on_a_terminal(cli: Cli, *words: str, **env: str) -> str:
+    """All that a command shows on a terminal, stdout and stderr as they come."""
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (24, 100))
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "batchgen", *words],
+        cwd=cli.folder,
+        env={**cli.env, "TERM": "xterm", **env},
+        stdin=its,
+        stdout=its,
+        stderr=its,
+    )
+    os.close(its)
+    shown = b""
+    with suppress(OSError):  # that is how a terminal whose other side is closed ends
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    process.wait(LONG)
+    return shown.decode()
+
+
+def test_colours_are_for_terminals_and_for_those_who_want_them(cli: Cli) -> None:
+    cli.write("a.yaml", BATCH + REFUSED + listed(numbered(2)))
+    cli.env.pop("NO_COLOR", None)
+    run = on_a_terminal(cli, "run", "a.yaml")
+    assert f"{COLOUR}3ma: 2 of 3 jobs done" in run
+    assert f"{COLOUR}3m1 refused by the content policy" in run
+    cli.write("b.yaml", "jobs: [{promt: x}]\n")
+    for words in (("status", "a.yaml"), ("jobs", "a.yaml"), ("plan", "b.yaml")):
+        assert COLOUR in on_a_terminal(cli, *words), words
+        assert COLOUR not in on_a_terminal(cli, *words, NO_COLOR="1"), words
+        assert COLOUR not in on_a_terminal(cli, *words, TERM="dumb"), words
+        done = cli.run(*words)
+        assert COLOUR not in done.stdout + done.stderr, words
+
+
+def test_json_is_never_painted(cli: Cli) -> None:
+    cli.write("a.yaml", BATCH + listed(numbered(1)))
+    assert COLOUR not in on_a_terminal(cli, "plan", "a.yaml", "--json")
+    on_a_terminal(cli, "run", "a.yaml")
+    for command in ("status", "jobs"):
+        assert COLOUR not in on_a_terminal(cli, command, "a.yaml", "--json")
+
+
+def test_the_bar_is_for_terminals_that_can_draw_over_a_line_and_not_for_quiet(cli: Cli) -> None:
+    cli.write("a.yaml", BATCH + listed(numbered(2)))
+    assert "100% |" in on_a_terminal(cli, "run", "a.yaml", "--workspace", "bar")
+    plain = on_a_terminal(cli, "run", "a.yaml", "--workspace", "plain", TERM="dumb")
+    assert "% |" not in plain
+    assert "2/2: 2 done" in plain
+    quiet = on_a_terminal(cli, "run", "a.yaml", "--workspace", "quiet", "--quiet")
+    assert "% |" not in quiet
+    assert quiet.splitlines()[0].endswith("a: all 2 jobs done\x1b[0m")
+
+
+def test_a_watch_clears_a_terminal_that_can_be_cleared(cli: Cli) -> None:
+    cli.write("a.yaml", BATCH + listed(numbered(1)))
+    cli.run("run", "a.yaml", code=0)
+    assert CURSOR in on_a_terminal(cli, "status", "a.yaml", "--watch")
+    assert CURSOR not in on_a_terminal(cli, "status", "a.yaml", "--watch", TERM="dumb")
