@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from batchgen.cli.colours import say
+from batchgen.cli.completing import providers
 from batchgen.cli.planning import set_keys
 from batchgen.doctor import examine
 from batchgen.errors import UsageError
@@ -19,7 +20,7 @@ from batchgen.providers.builtin import BUILTIN
 
 
 @click.command("doctor")
-@click.argument("provider")
+@click.argument("provider", shell_complete=providers)
 @click.option("--manifest", type=click.Path(path_type=Path), help="Where the provider is described, if not built in.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context

@@ -7,6 +7,7 @@ from typing import Any, TypedDict, TypeVar, Unpack
 
 import click
 
+from batchgen.cli.completing import errors, models, providers, states
 from batchgen.ledger.records import Filter
 from batchgen.model import JobState
 
@@ -39,11 +40,20 @@ def filter_options(command: Command) -> Command:
     """Add --state, --error, --provider, --model and --id."""
     options = (
         click.option(
-            "--state", "states", callback=_states, metavar="STATE,...", help="Only jobs in these states."
+            "--state",
+            "states",
+            callback=_states,
+            metavar="STATE,...",
+            shell_complete=states,
+            help="Only jobs in these states.",
         ),
-        click.option("--error", metavar="GLOB", help="Only jobs with this kind of error, or this code."),
-        click.option("--provider", metavar="GLOB", help="Only jobs last tried at this provider."),
-        click.option("--model", metavar="GLOB", help="Only jobs for this model."),
+        click.option(
+            "--error", metavar="GLOB", shell_complete=errors, help="Only jobs with this kind of error, or this code."
+        ),
+        click.option(
+            "--provider", metavar="GLOB", shell_complete=providers, help="Only jobs last tried at this provider."
+        ),
+        click.option("--model", metavar="GLOB", shell_complete=models, help="Only jobs for this model."),
         click.option("--id", "id_glob", metavar="GLOB", help="Only jobs whose id fits, such as 'cat-*'."),
     )
     for option in reversed(options):

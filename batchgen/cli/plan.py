@@ -11,6 +11,7 @@ import click
 
 from batchgen.answers import plan_answer
 from batchgen.cli.colours import say
+from batchgen.cli.completing import models, providers
 from batchgen.cli.planning import Limits, make_plan, max_cost_option, plan_text
 from batchgen.cli.workspaces import shard_option, workspace_of, workspace_option
 from batchgen.manifest.load import open_manifest
@@ -30,8 +31,8 @@ class _Options(TypedDict):
 @click.command("plan")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @workspace_option
-@click.option("--provider", metavar="NAME", help="Send every job to this provider.")
-@click.option("--model", metavar="NAME", help="Use this model for every job.")
+@click.option("--provider", metavar="NAME", shell_complete=providers, help="Send every job to this provider.")
+@click.option("--model", metavar="NAME", shell_complete=models, help="Use this model for every job.")
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="Requests at once.")
 @max_cost_option
 @shard_option

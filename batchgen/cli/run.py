@@ -17,6 +17,7 @@ import click
 
 from batchgen.batch import RunOptions, rehearsal_of, run_batch
 from batchgen.cli.colours import say
+from batchgen.cli.completing import models, providers
 from batchgen.cli.durations import clock
 from batchgen.cli.planning import Draft, Limits, max_cost_option, plan_text, set_keys
 from batchgen.cli.rehearsing import ending, opening, real_plan
@@ -87,8 +88,8 @@ def _refuse_later(command: Command) -> Command:
 @click.command("run")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @workspace_option
-@click.option("--provider", metavar="NAME", help="Send every job to this provider.")
-@click.option("--model", metavar="NAME", help="Use this model for every job.")
+@click.option("--provider", metavar="NAME", shell_complete=providers, help="Send every job to this provider.")
+@click.option("--model", metavar="NAME", shell_complete=models, help="Use this model for every job.")
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N", help="At most N requests at once.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Send at most N jobs in this run.")
 @click.option("--id", "id_glob", metavar="GLOB", help="Send only jobs whose id fits, such as 'cat-*'.")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from batchgen.cli.completing import faults
 from batchgen.errors import UsageError
 from batchgen.providers.builtin import BUILTIN
 from batchgen.simulator.faults import FAULTS
@@ -44,6 +45,7 @@ def _list_faults(ctx: click.Context, param: click.Parameter, wanted: bool) -> No
     multiple=True,
     callback=_chances,
     metavar="NAME=5%",
+    shell_complete=faults,
     help="How often a fault happens: a rate, or a number of times (2x). Repeatable.",
 )
 @click.option("--seed", metavar="N", help="Other numbers draw other requests for the faults.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from batchgen.errors import UsageError
 from batchgen.ledger.connection import LEDGER
@@ -20,11 +21,18 @@ _OUT = Path("out")
 _NAMED = 3
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def _folders(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Folders, as the shell itself completes them."""
+    return [CompletionItem(typed, type="dir")]
+
+
 workspace_option = click.option(
     "--workspace",
     "folder",
     type=click.Path(path_type=Path),
     metavar="DIR",
+    shell_complete=_folders,
     help="The folder of the batch, instead of out/NAME below the current folder.",
 )
 

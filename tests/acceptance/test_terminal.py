@@ -9,6 +9,8 @@ import sys
 import termios
 from contextlib import suppress
 
+import pytest
+
 from tests.acceptance.conftest import LONG, QUICK, Cli, listed, numbered
 
 COLOUR, CURSOR, BACK = "\x1b[3", "\x1b[2J", "\r "
@@ -77,3 +79,62 @@ def test_a_watch_clears_a_terminal_that_can_be_cleared(cli: Cli) -> None:
     cli.run("run", "a.yaml", code=0)
     assert CURSOR in on_a_terminal(cli, "status", "a.yaml", "--watch")
     assert CURSOR not in on_a_terminal(cli, "status", "a.yaml", "--watch", TERM="dumb")
+
+
+def completed(cli: Cli, line: str) -> list[str]:
+    """What bash is offered for the end of a line, each with its kind: `plain,run`."""
+    words = line.split(" ")
+    asked = {"_BATCHGEN_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "batchgen"],
+        cwd=cli.folder,
+        env={**cli.env, **asked},
+        capture_output=True,
+        text=True,
+        timeout=LONG,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("batchgen re", ["plain,retry", "plain,reparse", "plain,report"]),
+        ("batchgen run --no", ["plain,--no-download", "plain,--notify"]),
+        ("batchgen run jobs/d", ["file,jobs/d"]),
+        ("batchgen status out/", ["file,out/"]),
+        ("batchgen status --workspace o", ["dir,o"]),
+        ("batchgen export w d --format w", ["plain,webdataset"]),
+        ("batchgen run m.yaml --night b", ["plain,bad"]),
+        ("batchgen run m.yaml --provider api", ["plain,apiyi", "plain,apiqik"]),
+        ("batchgen doctor tu", ["plain,tu-zi"]),
+        ("batchgen retry w --state failed,re", ["plain,failed,refused"]),
+        ("batchgen jobs w --error rate", ["plain,rate_limit"]),
+        ("batchgen simulate --fault refusal_t", ["plain,refusal_text"]),
+    ],
+)
+def test_tab_knows_commands_options_files_states_providers_and_formats(
+    cli: Cli, line: str, offered: list[str]
+) -> None:
+    assert completed(cli, line) == offered
+
+
+def test_tab_knows_the_providers_and_models_of_the_manifest_or_workspace_on_the_line(cli: Cli) -> None:
+    cli.write("a.yaml", BATCH.replace("jobs:", "defaults: {model: my-own}\njobs:") + listed(["x"]))
+    cli.write("b.yaml", "providers: {mine: {extends: tu-zi, base_url: simulator}}\njobs: [{prompt: x, provider: mine}]\n")
+    cli.run("run", "a.yaml", code=0)
+    assert completed(cli, "batchgen run b.yaml --provider mi") == ["plain,mine"]
+    for place in ("a.yaml", "out/a"):
+        assert completed(cli, f"batchgen jobs {place} --model my") == ["plain,my-own"]
+    cli.write("broken.yaml", "jobs: [")
+    assert completed(cli, "batchgen run broken.yaml --provider tu") == ["plain,tu-zi"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_a_script_that_asks_batchgen(cli: Cli, shell: str) -> None:
+    cli.env["_BATCHGEN_COMPLETE"] = f"{shell}_source"
+    script = cli.run(code=0).stdout
+    assert f"{shell}_complete" in script
+    assert "batchgen" in script
