@@ -5,6 +5,7 @@ Nothing here may fail or print: a shell asks while somebody types, and half a co
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, split_arg_string
 
 if TYPE_CHECKING:  # a shell waits for every import
     from batchgen.errors import JobError
@@ -22,16 +23,16 @@ def providers(ctx: click.Context, param: click.Parameter, typed: str) -> list[Co
     """The built-in profiles, and those of the manifest or the workspace that is named on the line."""
     from batchgen.providers.builtin import BUILTIN
 
-    own = ctx.params.get("manifest") or ctx.params.get("place")
-    return _fitting([*BUILTIN, *(_described(Path(own)) if own else ())], typed)
+    own = _named_on_the_line()
+    return _fitting([*BUILTIN, *(_described(own) if own else ())], typed)
 
 
 def models(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
     """The models of the workspace that is named on the line, else what built-in profiles begin with."""
     from batchgen.providers.builtin import BUILTIN
 
-    own = ctx.params.get("place")
-    found = _column(Path(own), "SELECT DISTINCT model FROM jobs ORDER BY 1 LIMIT 100") if own else []
+    own = _named_on_the_line()
+    found = _column(own, "SELECT DISTINCT model FROM jobs ORDER BY 1 LIMIT 100") if own else []
     return _fitting(found or [one.default_model for one in BUILTIN.values() if one.default_model], typed)
 
 
@@ -69,6 +70,12 @@ def _kinds(root: type[JobError]) -> Iterator[str]:
 
 def _fitting(words: Iterable[str], typed: str) -> list[CompletionItem]:
     return [CompletionItem(word) for word in dict.fromkeys(words) if word.startswith(typed)]
+
+
+def _named_on_the_line() -> Path | None:
+    """The first file or folder that stands there. Click reads no argument of a line whose option lacks its value."""
+    words = split_arg_string(os.environ.get("COMP_WORDS", ""))
+    return next((Path(word) for word in words[2:] if Path(word).exists()), None)
 
 
 def _described(place: Path) -> list[str]:
