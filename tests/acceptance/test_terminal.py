@@ -123,7 +123,8 @@ def test_tab_knows_commands_options_files_states_providers_and_formats(
 
 def test_tab_knows_the_providers_and_models_of_the_manifest_or_workspace_on_the_line(cli: Cli) -> None:
     cli.write("a.yaml", BATCH.replace("jobs:", "defaults: {model: my-own}\njobs:") + listed(["x"]))
-    cli.write("b.yaml", "providers: {mine: {extends: tu-zi, base_url: simulator}}\njobs: [{prompt: x, provider: mine}]\n")
+    mine = "providers: {mine: {extends: tu-zi, base_url: simulator}}\n"
+    cli.write("b.yaml", f"{mine}jobs: [{{prompt: x, provider: mine}}]\n")
     cli.run("run", "a.yaml", code=0)
     assert completed(cli, "batchgen run b.yaml --provider mi") == ["plain,mine"]
     for place in ("a.yaml", "out/a"):
