@@ -30,6 +30,7 @@ _PRAGMAS = (
 _SAVED = ("output", OutputState.SAVED.value)
 _IN_ORDER = (
     "merge_jobs",
+    "merge_counts",
     "merge_rounds",
     "merge_attempts",
     "merge_outputs",

@@ -1,7 +1,7 @@
 """Brings a ledger file to today's schema, or says why it can't be used. Nothing else.
 
-`PRAGMA user_version` is the number of migration scripts that the file has seen. Each script and
-its new version number are committed together, so a killed migration is simply run again.
+`PRAGMA user_version` is the number of migration scripts that the file has seen. The scripts and the
+new version number are committed together, so a killed migration is simply run again.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def require_current(db: sqlite3.Connection) -> None:
 
 def migrate(db: sqlite3.Connection, scripts: Sequence[str] = MIGRATIONS) -> None:
     """Run the scripts that the file has not seen. Raises `WorkspaceError` as `require_known` does."""
-    for number in range(require_known(db, len(scripts)), len(scripts)):
-        try:
-            db.executescript(
-                f"BEGIN IMMEDIATE;\n{scripts[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
-            )
-        except sqlite3.Error:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
+    unseen = scripts[require_known(db, len(scripts)) :]
+    if not unseen:
+        return
+    try:
+        db.executescript("\n".join(("BEGIN IMMEDIATE;", *unseen, f"PRAGMA user_version = {len(scripts)};", "COMMIT;")))
+    except sqlite3.Error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise

@@ -15,7 +15,7 @@ from batchgen.ledger.records import Filter
 from batchgen.ledger.rows import Params, dump, filter_params
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.states import require_step, state_by_outputs
-from batchgen.ledger.steps import count_outputs
+from batchgen.ledger.steps import add_round, count_outputs
 from batchgen.model import END_STATES, JobState
 from batchgen.providers.stored import load_profiles
 
@@ -124,7 +124,7 @@ class _Again:
 
     def _open_round(self, job: sqlite3.Row) -> JobState:
         identity: Params = {"key": job["key"], "fingerprint": job["fingerprint"]}
-        (number,) = self._db.execute(SQL["add_round"], {**identity, "at": self._at}).fetchone()
+        number = add_round(self._db, identity)
         blank: Params = {"error_kind": None, "error_code": None, "error_message": None}
         new = JobState.PENDING
         self._db.execute(SQL["enter_round"], {**identity, **blank, "round": number, "state": new})

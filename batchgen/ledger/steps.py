@@ -215,6 +215,13 @@ def fresh_links(db: sqlite3.Connection, attempt_id: int, images: Sequence[Remote
     return renewed
 
 
+def add_round(db: sqlite3.Connection, identity: Params) -> int:
+    """A new round for a job (`key`) with that `fingerprint`; returns its number. The one it leaves is kept."""
+    db.execute(SQL["keep_round"], identity)
+    number: int = db.execute(SQL["add_round"], identity).fetchone()[0]
+    return number
+
+
 def count_outputs(db: sqlite3.Connection, place: Params) -> Tallied:
     """The outputs of a job (`key`) in a `round`, by state."""
     row = db.execute(SQL["count_outputs"], place).fetchone()

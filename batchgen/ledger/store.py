@@ -81,7 +81,7 @@ class Ledger:
         """
 
         def work(db: sqlite3.Connection) -> Difference:
-            found = sync.synchronise(db, entries, self._now(), depends)
+            found = sync.synchronise(db, entries, depends)
             if review is not None:
                 review(found, sync.outstanding(db))
             return found

@@ -19,7 +19,7 @@ from batchgen.ledger.records import Change, Difference, Outstanding, Standing
 from batchgen.ledger.rows import Params, Value, alike_values, dump
 from batchgen.ledger.statements import SQL
 from batchgen.ledger.states import state_by_outputs
-from batchgen.ledger.steps import count_outputs
+from batchgen.ledger.steps import add_round, count_outputs
 from batchgen.model import Entry, JobState, LookedAt, Outcome, Reading
 
 BATCH = 1_000
@@ -50,9 +50,7 @@ class _Round:
     error: Params
 
 
-def synchronise(
-    db: sqlite3.Connection, entries: Iterable[Entry], now: float, depends: Depends = lambda: None
-) -> Difference:
+def synchronise(db: sqlite3.Connection, entries: Iterable[Entry], depends: Depends = lambda: None) -> Difference:
     """Bring `jobs` to what the manifest lists. Call inside a transaction; raises what `entries` raises.
 
     What `depends` answers at the end is noted, so that the next reading can be compared with this one.
@@ -65,11 +63,12 @@ def synchronise(
     for batch in batches(entries):
         _stage(db, batch, position)
         try:
-            changes.update(_merge(db, before, now))
+            changes.update(_merge(db, before))
         except sqlite3.IntegrityError as error:
             places = f"between {batch[0].place} and {batch[-1].place}"
             raise ManifestError((f"{places}: the id of a job is used twice",)) from error
         position += len(batch)
+    db.execute(SQL["count_added"], {"added": changes[Change.NEW]})
     removed = db.execute(SQL["unlist_unseen"], {"before": before}).rowcount
     db.execute(SQL["block_children"])
     for name in ("forget_seen", "forget_staged", "forget_kinds"):
@@ -161,7 +160,7 @@ def _stage(db: sqlite3.Connection, batch: Sequence[Entry], position: int) -> Non
     db.executemany(SQL["stage"], staged)
 
 
-def _merge(db: sqlite3.Connection, before: int, now: float) -> Mapping[Change, int]:
+def _merge(db: sqlite3.Connection, before: int) -> Mapping[Change, int]:
     """Take the staged jobs in. Those with a key up to `before` were there when the manifest was opened.
 
     Raises IntegrityError for an id that comes twice.
@@ -174,21 +173,18 @@ def _merge(db: sqlite3.Connection, before: int, now: float) -> Mapping[Change, i
         for row in db.execute(SQL["staged_otherwise"], known).fetchall():
             columns: Params = dict(row)
             if columns.pop("redefined"):
-                changed += _redefine(db, row["key"], columns, now) is Change.CHANGED
+                changed += _redefine(db, row["key"], columns) is Change.CHANGED
             db.execute(SQL["refresh_job"], columns)
         db.execute(SQL["forget_known"], known)
-    last = _last_key(db)
     new = db.execute(SQL["add_jobs"]).rowcount
-    db.execute(SQL["add_first_rounds"], {"last": last, "at": now})
     return {Change.NEW: new, Change.CHANGED: changed, Change.UNCHANGED: seen - changed}
 
 
-def _redefine(db: sqlite3.Connection, key: int, columns: Params, now: float) -> Change:
+def _redefine(db: sqlite3.Connection, key: int, columns: Params) -> Change:
     identity: Params = {"key": key, "fingerprint": columns["fingerprint"]}
     earlier = _earlier(db, identity, columns["wanted"])
     if earlier is None:
-        (number,) = db.execute(SQL["add_round"], {**identity, "at": now}).fetchone()
-        earlier = _Round(number, JobState.PENDING, 0, _NO_ERROR)
+        earlier = _Round(add_round(db, identity), JobState.PENDING, 0, _NO_ERROR)
         change = Change.CHANGED
     else:
         change = Change.UNCHANGED

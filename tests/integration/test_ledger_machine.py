@@ -62,7 +62,7 @@ class Batch(RuleBasedStateMachine):
         manifest = [entry(name, word, n=n, after=parents.get(name)) for name, word in wordings.items()]
         told = [standing.change for standing in sync.standings(manifest, self.db)]
         self.db.execute("BEGIN")
-        found = sync.synchronise(self.db, manifest, NOW)
+        found = sync.synchronise(self.db, manifest)
         self.db.execute("COMMIT")
         assert (found.new, found.changed) == (told.count(Change.NEW), told.count(Change.CHANGED))
 

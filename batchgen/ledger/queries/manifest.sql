@@ -76,8 +76,8 @@ FROM temp.listed ORDER BY number;
 -- name: keep_routes
 INSERT OR IGNORE INTO routes (route) SELECT DISTINCT route FROM temp.kinds;
 
--- name: add_first_rounds
-INSERT INTO rounds (job, round, fingerprint, opened_at) SELECT key, round, fingerprint, :at FROM jobs WHERE key > :last;
+-- name: count_added
+UPDATE tally SET n = n + :added WHERE subject = 'job' AND state = 'pending';
 
 -- name: refresh_job
 UPDATE jobs SET listed = 1, position = :position, provider = :provider, providers = :providers,

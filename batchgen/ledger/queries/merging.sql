@@ -74,9 +74,14 @@ SELECT key + :jobs, id, position, listed, state, provider, providers, served_by,
     error_message, warnings, cost, apart, route
 FROM shard.jobs WHERE key NOT IN (SELECT key FROM temp.skipped) ORDER BY key;
 
+-- name: merge_counts
+INSERT INTO main.tally (subject, state, n)
+SELECT 'job', state, count(*) FROM shard.jobs WHERE listed = 1 AND key NOT IN (SELECT key FROM temp.skipped) GROUP BY state
+ON CONFLICT (subject, state) DO UPDATE SET n = n + excluded.n;
+
 -- name: merge_rounds
-INSERT INTO main.rounds (job, round, fingerprint, opened_at)
-SELECT job + :jobs, round, fingerprint, opened_at
+INSERT INTO main.rounds (job, round, fingerprint)
+SELECT job + :jobs, round, fingerprint
 FROM shard.rounds WHERE job NOT IN (SELECT key FROM temp.skipped) ORDER BY job, round;
 
 -- name: merge_attempts

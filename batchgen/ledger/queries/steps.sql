@@ -182,9 +182,12 @@ VALUES (:provider, :key_env, :model, :places, :limited, :paused_until)
 ON CONFLICT (provider, key_env, model) DO UPDATE SET places = excluded.places, limited = excluded.limited,
     paused_until = excluded.paused_until;
 
+-- name: keep_round
+INSERT OR IGNORE INTO rounds (job, round, fingerprint) SELECT key, round, fingerprint FROM jobs WHERE key = :key;
+
 -- name: add_round
-INSERT INTO rounds (job, round, fingerprint, opened_at)
-SELECT :key, max(round) + 1, :fingerprint, :at FROM rounds WHERE job = :key RETURNING round;
+INSERT INTO rounds (job, round, fingerprint)
+SELECT :key, max(round) + 1, :fingerprint FROM rounds WHERE job = :key RETURNING round;
 
 -- name: enter_round
 UPDATE jobs SET round = :round, fingerprint = :fingerprint, state = :state, tries = 0, repeats = 0, last_error = NULL,
