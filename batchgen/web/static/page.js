@@ -53,6 +53,7 @@ function stand(news) {
   byId("resume").hidden = !news.paused;
   byId("retry").hidden = !(jobs.failed + jobs.expired);
   const there = STATES.filter((state) => jobs[state]);
+  byId("filters").hidden = !jobs.total;
   byId("bar").replaceChildren(...there.map((state) => {
     const part = element("span", state);
     part.style.flexGrow = jobs[state];
@@ -134,12 +135,17 @@ const grid = {
       this.more = found.more;
       byId("more").hidden = !found.more;
       byId("none").hidden = byId("cards").childElementCount > 0;
+      byId("none").textContent = this.query().size ? "No job fits." : "No job yet: they are here once a run has read its manifest.";
       byId("fresh").hidden = true;
     } catch {
       say("the server does not answer");
     }
     this.busy = false;
+    // Watched anew: a foot of the page that was in sight before and still is would not be told again.
+    this.foot.disconnect();
+    this.foot.observe(byId("more"));
   },
+  foot: new IntersectionObserver((seen) => { if (seen[0].isIntersecting) grid.load(false); }, { rootMargin: "600px" }),
   // A grid that is looked at from its top follows the run; one that was scrolled stays and offers what is new.
   changed() {
     clearTimeout(this.timer);
@@ -159,7 +165,6 @@ if (byId("cards")) {
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("reload").addEventListener("click", () => { scrollTo(0, 0); grid.load(true); });
   byId("more").addEventListener("click", () => grid.load(false));
-  new IntersectionObserver((seen) => { if (seen[0].isIntersecting) grid.load(false); }, { rootMargin: "600px" }).observe(byId("more"));
   grid.load(true);
   const news = new EventSource("/news");
   news.onmessage = (event) => stand(JSON.parse(event.data));

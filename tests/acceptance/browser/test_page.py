@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
+from tests.acceptance.browser.chromium import Window
 from tests.acceptance.conftest import Cli, Simulated, numbered
 from tests.acceptance.test_serve import EVIL, finished, served
 
-WIDTHS = ((1280, 900), (390, 844))
 
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:  # Any: playwright is not there when types are checked
-    """A browser."""
-    reason = "needs playwright (pip install '.[browser]') and the chromium of the system"
-    driver = pytest.importorskip("playwright.sync_api", reason=reason)
-    if (path := shutil.which("chromium")) is None:
-        pytest.skip(reason)
-    with driver.sync_playwright() as playwright:
-        # Everything is on loopback, and root has no sandbox.
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(params=WIDTHS, ids=lambda size: f"{size[0]} px")
-def page(chromium: Any, request: pytest.FixtureRequest) -> Iterator[Any]:  # Any: as above
-    """A window; every complaint of the page fails the test, a breach of its policy included."""
-    width, height = request.param
-    context = chromium.new_context(viewport={"width": width, "height": height})
-    window = context.new_page()
-    complaints: list[str] = []
-    window.on("pageerror", lambda error: complaints.append(str(error)))
-    window.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-    yield window
-    assert complaints == []
-    assert window.evaluate("document.documentElement.scrollWidth") <= width, "the page is wider than its window"
-    context.close()
+@contextmanager
+def visited(seen: Window, cli: Cli, workspace: str, path: str = "") -> Iterator[Any]:  # Any: no types here
+    """The served workspace in that window, which has nothing to complain about in the end."""
+    with served(cli, workspace) as place:
+        seen.page.goto(place.address + path)
+        yield seen.page
+        seen.check()
 
 
 def _count(page: Any, selector: str, number: int) -> None:
@@ -50,7 +27,7 @@ def _count(page: Any, selector: str, number: int) -> None:
     page.wait_for_selector(f":nth-match({selector}, {number + 1})", state="detached")
 
 
-def test_the_grid_fills_while_the_run_goes(page: Any, cli: Cli, provider: Simulated) -> None:
+def test_the_grid_fills_while_the_run_goes(seen: Window, cli: Cli, provider: Simulated) -> None:
     with provider(latency="400ms") as one:
         jobs = "\n".join(f"  - {{id: {name}, prompt: picture {name}}}" for name in numbered(12))
         head = f"{one.section('apiyi')}\nprovider: apiyi\ndefaults: {{model: gpt-image-1}}\n"
@@ -58,8 +35,7 @@ def test_the_grid_fills_while_the_run_goes(page: Any, cli: Cli, provider: Simula
         run = cli.start("run", "many.yaml", "--quiet", "--concurrency", "2")
         while not (cli.folder / "out/many/ledger.db").exists():
             assert run.poll() is None
-        with served(cli, "out/many") as place:
-            page.goto(place.address)
+        with visited(seen, cli, "out/many") as page:
             page.wait_for_selector("#badge.going")
             page.locator(".card img").nth(2).wait_for()
             _count(page, ".card img", 12)
@@ -67,9 +43,8 @@ def test_the_grid_fills_while_the_run_goes(page: Any, cli: Cli, provider: Simula
             cli.end(run, 0)
 
 
-def test_a_filter_narrows_and_a_hostile_prompt_stays_text(page: Any, cli: Cli) -> None:
-    with served(cli, finished(cli)) as place:
-        page.goto(place.address)
+def test_a_filter_narrows_and_a_hostile_prompt_stays_text(seen: Window, cli: Cli) -> None:
+    with visited(seen, cli, finished(cli)) as page:
         _count(page, ".card", 3)
         page.select_option("select[name=state]", "refused")
         _count(page, ".card", 1)
@@ -85,22 +60,20 @@ def test_a_filter_narrows_and_a_hostile_prompt_stays_text(page: Any, cli: Cli) -
         assert page.evaluate("document.querySelectorAll('script').length") == 1
 
 
-def test_a_retry_puts_a_job_back(page: Any, cli: Cli) -> None:
+def test_a_retry_puts_a_job_back(seen: Window, cli: Cli) -> None:
     workspace = finished(cli)
-    with served(cli, workspace) as place:
-        page.goto(f"{place.address}job/bad")
+    with visited(seen, cli, workspace, "job/bad") as page:
         page.click("button[data-order=retry]")
         page.wait_for_selector("#said:not([hidden])")
         assert page.inner_text("#said") == "1 put back: the next run takes them up"
         assert cli.states(workspace) == {"done": 2, "pending": 1}
 
 
-def test_the_keyboard_reaches_the_filters_and_the_jobs(page: Any, cli: Cli) -> None:
-    with served(cli, finished(cli)) as place:
-        page.goto(place.address)
+def test_the_keyboard_reaches_the_filters_and_the_jobs(seen: Window, cli: Cli) -> None:
+    with visited(seen, cli, finished(cli)) as page:
         _count(page, ".card", 3)
-        seen = set()
+        reached = set()
         for _ in range(14):
             page.keyboard.press("Tab")
-            seen.add(page.evaluate("(document.activeElement.name || document.activeElement.className)"))
-        assert {"skip", "state", "words", "card"} <= seen
+            reached.add(page.evaluate("(document.activeElement.name || document.activeElement.className)"))
+        assert {"skip", "state", "words", "card"} <= reached

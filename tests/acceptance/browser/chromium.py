@@ -1,0 +1,102 @@
+"""The system's chromium, driven by playwright: a window that remembers whatever went wrong in it.
+
+Nothing here is imported by the product, and the browser never gets further than this machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+MISSING: Final = "needs playwright (pip install '.[browser]') and the chromium of the system"
+
+_FAINT: Final = Path(__file__).with_name("faint.js").read_text(encoding="utf-8")
+_PATIENCE: Final = 60.0
+"""Seconds that pictures have to come."""
+_SEEN: Final = """[...document.images].filter((one) => {
+  const { top, bottom } = one.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight && one.checkVisibility({ contentVisibilityAuto: true });
+})"""
+
+
+@contextmanager
+def browser() -> Iterator[Any]:  # Any: playwright is not there when types are checked
+    """A browser without windows. Raises `LookupError` where it is missing, in words for whoever wants one."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError as error:
+        raise LookupError(MISSING) from error
+    if (path := shutil.which("chromium")) is None:
+        raise LookupError(MISSING)
+    with sync_playwright() as playwright:
+        # Everything is on loopback, and root has no sandbox.
+        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Window:
+    """A page; `complaints` are its errors, a breach of its policy included, `strangers` the foreign addresses asked."""
+
+    page: Any  # as above
+    width: int
+    complaints: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    def faint(self) -> list[str]:
+        """Texts that are hard to read: too little contrast."""
+        found: list[str] = self.page.evaluate(_FAINT)
+        return found
+
+    def settled(self) -> None:
+        """Wait until every picture that is to be seen has come; not for ever."""
+        end = time.monotonic() + _PATIENCE
+        while self.broken() and time.monotonic() < end:
+            self.page.evaluate("new Promise(requestAnimationFrame)")
+
+    def broken(self) -> list[str]:
+        """Pictures that are to be seen and did not come."""
+        found: list[str] = self.page.evaluate(f"{_SEEN}.filter((one) => !one.naturalWidth).map((one) => one.src)")
+        return found
+
+    def check(self) -> None:
+        """What holds for every page, always."""
+        self.settled()
+        problems = {
+            "complaints": self.complaints,
+            "foreign addresses": self.strangers,
+            "broken pictures": self.broken(),
+            "too faint": self.faint(),
+            "wider than its window": self.page.evaluate("document.documentElement.scrollWidth") > self.width,
+        }
+        assert not any(problems.values()), problems
+
+    def keep(self, path: Path) -> None:
+        """A picture of what is to be seen."""
+        self.settled()
+        self.page.screenshot(path=path, animations="disabled")
+
+    def heard(self, address: str) -> None:
+        """Remember a request that goes anywhere else than to this machine."""
+        parts = urlsplit(address)
+        if parts.scheme not in ("data", "file") and parts.hostname != "127.0.0.1":
+            self.strangers.append(address)
+
+
+@contextmanager
+def window(opened: Any, width: int, height: int, scheme: str = "light") -> Iterator[Window]:  # Any: as above
+    """A window of its own, with no memory of others. `scheme`: `light` or `dark`."""
+    context = opened.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    found = Window(context.new_page(), width)
+    found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+    found.page.on("console", lambda line: found.complaints.append(line.text) if line.type == "error" else None)
+    found.page.on("request", lambda request: found.heard(request.url))
+    yield found
+    context.close()
