@@ -54,7 +54,8 @@ def _latency(time: Axis, line: Timeline) -> str:
     half = quantile(line.seconds, 0.5) or 0.0
     most = quantile(line.seconds, 0.9) or 0.0
     words = f"half within {seconds(half)}, nine in ten within {seconds(most)}"
-    return _card("Time to an answer", words, drawing, time, seconds(top))
+    legend = _legend((("middle", "half of them within"), ("slow", "nine in ten within")))
+    return _card("Time to an answer", words, drawing, time, seconds(top), legend)
 
 
 def _cost(time: Axis, line: Timeline) -> str:
@@ -85,13 +86,17 @@ def _errors(time: Axis, line: Timeline) -> str:
         for column in zip(*counts.values(), strict=True)
     ]
     total = sum(sums)
-    keys = [(_colour(kind, rank), kind, len(line.errors[kind])) for rank, kind in enumerate(ranked[:_KINDS])]
+    keys = [(_colour(kind, rank), f"{kind} {len(line.errors[kind]):,}") for rank, kind in enumerate(ranked[:_KINDS])]
     if rest := sum(len(line.errors[kind]) for kind in ranked[_KINDS:]):
-        keys.append((f"error-{_KINDS}", "others", rest))
-    legend = "".join(f'<li><i class="key {colour}"></i>{text(kind)} {count:,}</li>' for colour, kind, count in keys)
+        keys.append((f"error-{_KINDS}", f"others {rest:,}"))
     words = "1 attempt" if total == 1 else f"{total:,} attempts"
-    drawn = _card("Failed attempts", words, drawing + _tips(time, tips), time, number(top))
-    return drawn.replace("</figure>", f'<ul class="legend">{legend}</ul></figure>')
+    return _card("Failed attempts", words, drawing + _tips(time, tips), time, number(top), _legend(keys))
+
+
+def _legend(keys: Sequence[tuple[str, str]]) -> str:
+    """A line of colours, by the name of their class, each with its words."""
+    items = "".join(f'<li><i class="key {colour}"></i>{text(words)}</li>' for colour, words in keys)
+    return f'<ul class="legend">{items}</ul>'
 
 
 def _colour(kind: str, rank: int) -> str:
@@ -99,7 +104,7 @@ def _colour(kind: str, rank: int) -> str:
     return "refused" if kind == "refused" else f"error-{min(rank, _KINDS)}"
 
 
-def _card(title: str, words: str, drawing: str, time: Axis, top: str) -> str:
+def _card(title: str, words: str, drawing: str, time: Axis, top: str, legend: str = "") -> str:
     """A chart with its words; `top` is what the upper edge stands for."""
     span = time.end - time.start
     head = f"<h3>{title}</h3><p>{text(words)}</p>"
@@ -116,7 +121,7 @@ def _card(title: str, words: str, drawing: str, time: Axis, top: str) -> str:
     svg = f'<svg {view} role="img" aria-label="{text(f"{title}: {words}")}">{grid}{breaks}{drawing}</svg>'
     ends = f"<span>{clock(time.start, span)}</span><span>{clock(time.end, span)}</span>"
     plot = f'<div class="plot"><span class="top">{top}</span>{svg}</div><div class="axis">{ends}</div>'
-    return f'<figure class="chart">{head}{plot}</figure>'
+    return f'<figure class="chart">{head}{plot}{legend}</figure>'
 
 
 def _x(place: float) -> str:

@@ -43,7 +43,7 @@ def entries(jobs: int) -> Iterator[Entry]:
         name = f"{subject.split()[-1].lower()}-{number:06}"
         prompt = f"{subject} {place}, {style}, take {number:,} of the series, long shadows and a clear horizon"
         job = Job(id=name, prompt=prompt, provider=(provider,), model=model, ratio=ratio, meta={"style": style})
-        yield Entry(job=job, fingerprint=name, place="night.yaml:1")
+        yield Entry(name, prompt, job, fingerprint=name, place="night.yaml:1")
 
 
 def fill(workspace: Path, jobs: int, side: int = 0) -> None:
