@@ -19,6 +19,7 @@ MISSING: Final = "needs playwright (pip install '.[browser]') and the chromium o
 _FAINT: Final = Path(__file__).with_name("faint.js").read_text(encoding="utf-8")
 _PATIENCE: Final = 60.0
 """Seconds that pictures have to come."""
+_TWO_FRAMES: Final = "new Promise((end) => requestAnimationFrame(() => requestAnimationFrame(end)))"
 _SEEN: Final = """[...document.images].filter((one) => {
   const { top, bottom } = one.getBoundingClientRect();
   return bottom > 0 && top < innerHeight && one.checkVisibility({ contentVisibilityAuto: true });
@@ -58,8 +59,9 @@ class Window:
     def settled(self) -> None:
         """Wait until every picture that is to be seen has come; not for ever."""
         end = time.monotonic() + _PATIENCE
+        self.page.evaluate(_TWO_FRAMES)  # what was scrolled to is laid out in the first, and asks for its pictures
         while self.broken() and time.monotonic() < end:
-            self.page.evaluate("new Promise(requestAnimationFrame)")
+            self.page.evaluate(_TWO_FRAMES)
 
     def broken(self) -> list[str]:
         """Pictures that are to be seen and did not come."""

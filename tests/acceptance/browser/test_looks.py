@@ -61,7 +61,9 @@ def test_a_running_workspace_shows_what_is_there_and_what_each_provider_does(
             for number, (name, ratio) in enumerate([("apiyi", "1:1"), ("tu-zi", "3:2"), ("openai", "2:3")] * 30)
         )
         head = f"{one.section('apiyi', 'tu-zi', 'openai')}defaults: {{model: gpt-image-1}}\n"
-        cli.write("foxes.yaml", f"{head}jobs:\n{jobs}\n")
+        # The last job keeps the run going for as long as somebody looks.
+        stalled = "  - {id: last, prompt: 'simulate:stall', provider: apiyi}"
+        cli.write("foxes.yaml", f"{head}jobs:\n{jobs}\n{stalled}\n")
         run = cli.start("run", "foxes.yaml", "--quiet", "--concurrency", "3")
         while not (cli.folder / "out/foxes/ledger.db").exists():
             assert run.poll() is None
@@ -73,8 +75,7 @@ def test_a_running_workspace_shows_what_is_there_and_what_each_provider_does(
                 assert seen.page.locator("#providers tbody tr").count() == 3
                 assert seen.page.locator("#pause").is_visible()
                 seen.keep(screens / f"running-{name}")
-        run.terminate()
-        cli.end(run)
+        run.kill()
 
 
 def test_a_failed_workspace_says_of_each_job_why(chromium: Any, cli: Cli, screens: Path) -> None:

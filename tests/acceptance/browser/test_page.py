@@ -31,16 +31,18 @@ def test_the_grid_fills_while_the_run_goes(seen: Window, cli: Cli, provider: Sim
     with provider(latency="400ms") as one:
         jobs = "\n".join(f"  - {{id: {name}, prompt: picture {name}}}" for name in numbered(12))
         head = f"{one.section('apiyi')}\nprovider: apiyi\ndefaults: {{model: gpt-image-1}}\n"
-        cli.write("many.yaml", f"{head}jobs:\n{jobs}\n")
+        # The last job keeps the run going for as long as somebody looks.
+        cli.write("many.yaml", f"{head}jobs:\n{jobs}\n  - {{id: last, prompt: 'simulate:stall'}}\n")
         run = cli.start("run", "many.yaml", "--quiet", "--concurrency", "2")
         while not (cli.folder / "out/many/ledger.db").exists():
             assert run.poll() is None
         with visited(seen, cli, "out/many") as page:
             page.wait_for_selector("#badge.going")
-            page.locator(".card img").nth(2).wait_for()
             _count(page, ".card img", 12)
             page.locator("#done", has_text=re.compile("^12of")).wait_for()
-            cli.end(run, 0)
+            run.kill()
+            run.wait()
+            page.locator("#badge", has_text="no run is going on").wait_for()
 
 
 def test_a_filter_narrows_and_a_hostile_prompt_stays_text(seen: Window, cli: Cli) -> None:
