@@ -8,12 +8,15 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from batchgen.budget import Budget
+from batchgen.engines.base import Engine
+from batchgen.engines.crew import Patience, staffed
 from batchgen.engines.local import LocalEngine
+from batchgen.engines.ray import Cluster, connected
 from batchgen.images.addresses import AddressGuard
 from batchgen.lanes.context import Context, Scope
 from batchgen.ledger.store import Ledger
@@ -38,6 +41,8 @@ class Around:
     scope: Scope = dataclasses.field(default_factory=Scope)
     rules: OutputRules = dataclasses.field(default_factory=OutputRules)
     budget: Budget = dataclasses.field(default_factory=lambda: Budget(None))
+    cluster: Cluster | None = None
+    """where the work is done; None: in this process"""
 
 
 @asynccontextmanager
@@ -51,23 +56,21 @@ async def assembled(
     around: Around,
 ) -> AsyncGenerator[Context, None]:
     """Everything a runner needs, over an open ledger. `keys` are the secrets by provider and variable."""
-    async with _simulated(profiles, workspace) as live, Transport() as transport:
-        worker = Worker(
-            WorkerSettings(
-                workspace=workspace,
-                profiles=live,
-                keys=keys,
-                guards={name: _guard(profile) for name, profile in live.items()},
-                max_image_bytes=settings.max_image_bytes,
-                task_patience=settings.task_patience,
-            ),
-            transport,
-            now=around.now,
+    simulated = frozenset(name for name, profile in profiles.items() if profile.base_url == SIMULATED)
+    async with AsyncExitStack() as opened:
+        live = await opened.enter_async_context(_simulated(profiles, workspace))
+        worker = WorkerSettings(
+            workspace=workspace,
+            profiles=live,
+            keys=keys,
+            guards={name: _guard(profile) for name, profile in live.items()},
+            max_image_bytes=settings.max_image_bytes,
+            task_patience=settings.task_patience,
         )
         yield Context(
             workspace=workspace,
             ledger=ledger,
-            engine=LocalEngine(worker),
+            engine=await opened.enter_async_context(_engine(worker, around, settings, here=bool(simulated))),
             profiles=live,
             settings=settings,
             scope=around.scope,
@@ -78,8 +81,24 @@ async def assembled(
             rules=around.rules,
             keys=keys,
             budget=around.budget,
-            simulated=frozenset(name for name, profile in profiles.items() if profile.base_url == SIMULATED),
+            simulated=simulated,
         )
+
+
+@asynccontextmanager
+async def _engine(
+    worker: WorkerSettings, around: Around, settings: Settings, *, here: bool
+) -> AsyncGenerator[Engine, None]:
+    """Whoever does the work. `here`: every worker must be on this machine, where the embedded simulator is."""
+    if around.cluster is None:
+        async with Transport() as transport:
+            yield LocalEngine(Worker(worker, transport, now=around.now))
+        return
+    patience = Patience(seconds=settings.patience, leave=around.stop.leave)
+    async with connected(around.cluster) as yard, staffed(
+        yard, worker, workers=around.cluster.workers, patience=patience, here=here
+    ) as crew:
+        yield crew
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from batchgen.assembly import Around, assembled
 from batchgen.budget import prepare
+from batchgen.engines.ray import Cluster
 from batchgen.errors import UsageError, WorkspaceError
 from batchgen.images.fetch import clean_leftovers
 from batchgen.images.references import forget
@@ -29,7 +30,7 @@ from batchgen.manifest.load import Manifest
 from batchgen.model import JobState, OnUnknown, OutputRules, OutputState, Settings
 from batchgen.providers.keys import keys_of, missing_key, needs_key
 from batchgen.providers.prices import currency
-from batchgen.providers.profile import SIMULATED, Profile
+from batchgen.providers.profile import Profile
 from batchgen.providers.stored import dump_profiles, load_profiles
 from batchgen.runner import Runner
 from batchgen.shards.division import Shard, folder_name
@@ -58,6 +59,8 @@ class RunOptions:
     sink: Sink = field(default_factory=NullSink)
     stop: StopSignal = field(default_factory=StopSignal)
     now: Callable[[], float] = time.time
+    cluster: Cluster | None = None
+    """Where the work is done; None: in this process."""
     review: Review = accept
     """Told what the manifest changes and what there is to send, before anything is kept or sent, in another
     thread; what it raises ends the run."""
@@ -119,11 +122,15 @@ async def _run_jobs(ledger: Ledger, manifest: Manifest, options: RunOptions, beg
         scope=scope,
         rules=manifest.output,
         budget=budget,
+        cluster=options.cluster,
     )
-    async with assembled(ledger, options.workspace, profiles, settings, keys=keys, around=around) as context:
-        simulated = frozenset(name for name, one in profiles.items() if one.base_url == SIMULATED)
-        runner = Runner(context, simulated=simulated, download=options.download)
-        reason = await _run(runner, context, options.workspace)
+    try:
+        async with assembled(ledger, options.workspace, profiles, settings, keys=keys, around=around) as context:
+            runner = Runner(context, simulated=context.simulated, download=options.download)
+            reason = await _run(runner, context, options.workspace)
+    except UsageError as error:  # the cluster can't be used: nothing was sent
+        await ledger.end_run(run, options.now(), error.exit_code, str(error))
+        raise
     status = await ledger.status()
     code = run_exit_code(status, download=options.download, stop=options.stop)
     reason = _with_waiting(reason or _scope_reason(options, status), await ledger.reader.waiting_children(), options)

@@ -143,6 +143,10 @@ class NotSent(JobError):
     disposition = Disposition.RETRY
 
 
+class NoWorker(NotSent):
+    """No worker of the cluster took it in time: the request never left, and the provider was not asked."""
+
+
 class EmptyReply(JobError):
     """200 with nothing in it."""
 
@@ -200,6 +204,10 @@ class Interrupted(JobError):
 
     kind = "interrupted"
     disposition = Disposition.RECOVER
+
+
+class WorkerLost(Interrupted):
+    """The worker that had been told to send the request was lost: it may have left, and may be billed."""
 
 
 class Unfinished(JobError):

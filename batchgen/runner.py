@@ -106,6 +106,8 @@ class Runner:
             status = replace(status, note="; ".join(filter(None, (status.note, self._context.routing.note(name)))))
             if self._context.paused and not over:
                 status = replace(status, reason=PAUSED)
+            elif self._context.engine.absent is not None and not over:
+                status = replace(status, reason=self._context.engine.absent)
             until = status.waiting_until
             # Nobody waits for one whose jobs another does.
             taken_over = lane.gave_up is not None and not self._context.routing.stranded(name)

@@ -37,6 +37,11 @@ class StopSignal:
         self.fatal = True
         self.drain(reason)
 
+    def leave(self, reason: str) -> None:
+        """Leave now for that reason: nobody is there who could end what is in flight."""
+        self.aborting = True
+        self.drain(reason)
+
     def abort(self) -> None:
         """Leave now; what is in flight is recorded as unknown."""
         self.draining = self.aborting = self.interrupted = True

@@ -163,7 +163,7 @@ class Worker:
         for index, found in enumerate(answer.images):
             images.append(await self._image(found, f"a{attempt_id}-{index}", profile))
         generated = Generated(images=tuple(images), gen_id=answer.gen_id, usage=answer.usage)
-        if _inline(generated):
+        if awaits_word(generated):
             # Links are in the kept reply; of inline images a crash leaves only their files and this note.
             await anyio.to_thread.run_sync(
                 note_answer, self._settings.workspace, attempt_id, generated, limiter=decoders()
@@ -172,7 +172,7 @@ class Worker:
 
     async def _recorded(self, generated: Generated, attempt_id: int) -> None:
         """The runner asked for the next event, so it has committed this one."""
-        if _inline(generated):
+        if awaits_word(generated):
             await anyio.to_thread.run_sync(
                 forget_answer, self._settings.workspace, attempt_id, limiter=decoders()
             )
@@ -245,23 +245,25 @@ class Worker:
         )
 
 
-def _inline(generated: Generated) -> bool:
-    return any(image.spool is not None for image in generated.images)
+def awaits_word(event: Event) -> bool:
+    """Whether the worker goes on only when the runner has committed it: an answer with inline images."""
+    return isinstance(event, Generated) and any(image.spool is not None for image in event.images)
 
 
 def _without(event: Event, secrets: Collection[str]) -> Event:
     """The event with our own keys taken out: gateways quote them in their error texts."""
     match event:
         case Replied(status, request_id, text):
-            return Replied(status, request_id and _hide(request_id, secrets), _hide(text, secrets))
+            return Replied(status, request_id and hidden(request_id, secrets), hidden(text, secrets))
         case TaskSeen(task_id):
-            return TaskSeen(_hide(task_id, secrets))
+            return TaskSeen(hidden(task_id, secrets))
         case Failed(error):
-            return Failed(error.saying(_hide(error.message, secrets)))
+            return Failed(error.saying(hidden(error.message, secrets)))
     return event
 
 
-def _hide(text: str, secrets: Collection[str]) -> str:
+def hidden(text: str, secrets: Collection[str]) -> str:
+    """The text with these keys taken out."""
     for secret in secrets:
         # Gateways take keys with and without `sk-`, and quote them either way.
         text = text.replace(secret, "[key]").replace(secret.removeprefix("sk-"), "[key]")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from datetime import time as TimeOfDay
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import TypedDict, Unpack
 
 import click
 
 from batchgen.batch import RunOptions, rehearsal_of, run_batch
+from batchgen.cli.cluster import cluster_of, engine_options, settle_environment
 from batchgen.cli.colours import say
 from batchgen.cli.completing import models, providers
 from batchgen.cli.durations import clock
@@ -39,11 +40,6 @@ from batchgen.shards.division import Shard
 from batchgen.sinks import Report, Sink
 from batchgen.summary import Commands
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-LATER = ("--workers",)
-"""Options that this version does not have: refused, because to ignore one could cost money."""
-
 
 class _Options(TypedDict):
     """The options as click hands them over; None: not given."""
@@ -62,27 +58,11 @@ class _Options(TypedDict):
     no_download: bool
     rehearse: bool
     night: str | None
+    engine: str
+    address: str | None
+    workers: int | None
     notify: tuple[str, ...]
     quiet: bool
-
-
-def _refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    if value:
-        raise UsageError(f"{param.opts[0]} is not in this version of batchgen")
-
-
-def _only_local(ctx: click.Context, param: click.Parameter, value: str) -> None:
-    if value != "local":
-        raise UsageError(f"--engine {value} is not in this version of batchgen, only --engine local")
-
-
-def _refuse_later(command: Command) -> Command:
-    for name in LATER:
-        hidden = click.option(
-            name, hidden=True, expose_value=False, callback=_refuse
-        )
-        command = hidden(command)
-    return command
 
 
 @click.command("run")
@@ -103,14 +83,7 @@ def _refuse_later(command: Command) -> Command:
 @max_cost_option
 @shard_option
 @click.option("--no-download", is_flag=True, help="Leave the images at the provider; `fetch` gets them.")
-@click.option(
-    "--engine",
-    default="local",
-    metavar="local",
-    expose_value=False,
-    callback=_only_local,
-    help="Where the work is done: in this process.",
-)
+@engine_options
 @click.option("--rehearse", is_flag=True, help="Play it through with simulated providers, in DIR.rehearsal.")
 @click.option(
     "--night",
@@ -119,7 +92,6 @@ def _refuse_later(command: Command) -> Command:
 )
 @notify_option
 @click.option("--quiet", is_flag=True, help="No progress, only the summary and errors.")
-@_refuse_later
 @click.pass_context
 def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> None:
     """Generate every image of MANIFEST (YAML, CSV, TSV or JSONL) into its workspace.
@@ -130,6 +102,7 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     the workspace can't be used; 130 interrupted.
     """
     night = _night(options)
+    cluster = cluster_of(options["engine"], options["address"], options["workers"])
     messenger = Messenger(options["notify"])
     limits = Limits(options["concurrency"], options["max_cost"])
     shard = options["shard"]
@@ -145,7 +118,9 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     # A row may name any built-in provider, and no other that is not in the manifest.
     keys = set_keys((*BUILTIN.values(), *opened.profiles.values()))
     watch = watcher(options["quiet"], downloads=not options["no_download"])
-    chosen = _run_options(options, workspace, keys, watch)
+    chosen = replace(_run_options(options, workspace, keys, watch), cluster=cluster)
+    if cluster is not None:
+        settle_environment(cluster, keys)
     commands = Commands(str(workspace), _again(manifest, options))
 
     async def work() -> Report:
@@ -225,6 +200,9 @@ def _again(manifest: Path, options: _Options) -> str:
         ("--max-cost", options["max_cost"]),
         ("--shard", options["shard"]),
         ("--night", options["night"]),
+        ("--engine", options["engine"] if options["engine"] != "local" else None),
+        ("--address", options["address"]),
+        ("--workers", options["workers"]),
     ):
         if value is not None:
             words += [name, str(value)]

@@ -12,6 +12,9 @@ from batchgen.worker import Worker
 class LocalEngine:
     """Hands each work to one worker; events reach the runner as they happen."""
 
+    absent = None
+    hands = 1
+
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 

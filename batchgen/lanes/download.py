@@ -30,6 +30,7 @@ from batchgen.retry import DownloadVerdict, decide_download
 log = logging.getLogger(__name__)
 
 DEFAULT_CONCURRENCY = 8
+"""Downloads at once, for each process that does the work."""
 
 BLOCK = 32
 """Outputs claimed at a time: one look into the ledger for many downloads."""
@@ -43,7 +44,7 @@ class DownloadLane:
 
     def __init__(self, context: Context, *, concurrency: int | None, more: Callable[[], bool]) -> None:
         self._context = context
-        self._places = concurrency or DEFAULT_CONCURRENCY
+        self._wanted = concurrency
         self._more = more
         self._claimed: deque[DueOutput] = deque()
         self._busy: set[int] = set()
@@ -51,6 +52,10 @@ class DownloadLane:
         self.put_off: set[int] = set()
         self.bell = Bell()
         context.stop.listen(self.bell.ring)
+
+    @property
+    def _places(self) -> int:
+        return self._wanted or DEFAULT_CONCURRENCY * self._context.engine.hands
 
     async def run(self) -> None:
         """Until nothing is outstanding; while draining, until nothing is due at once."""

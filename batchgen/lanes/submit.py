@@ -15,6 +15,7 @@ from functools import partial
 
 import anyio
 
+from batchgen.engines.base import ABSENT_SECONDS
 from batchgen.errors import JobError, RateLimited
 from batchgen.events import Failed, Generated, Replied, TaskSeen
 from batchgen.lanes.context import Context
@@ -155,9 +156,9 @@ class SubmitLane:
         hand, bell, context = self._hand, self.keys.bell, self._context
         while not self._closed():
             seen, now, ready, again = bell.rings, context.now(), 0.0, float("inf")
-            if context.paused:
+            if context.paused or context.engine.absent is not None:
                 hand.drop()
-                await bell.wait(seen)
+                await bell.wait(seen, float("inf") if context.paused else ABSENT_SECONDS)
                 continue
             if self.keys.is_out(now):
                 # It is sent one job now and then, to see whether it is back; the others go elsewhere.

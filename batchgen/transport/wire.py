@@ -13,7 +13,7 @@ import ssl
 import sys
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import anyio.abc
@@ -108,8 +108,8 @@ class Wire(asyncio.Protocol, anyio.abc.ByteStream):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """asyncio: connected."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not asserted: that of uvloop is one in all but name.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         """asyncio: bytes came."""
@@ -262,7 +262,10 @@ class Network(httpcore2.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         try:
             with anyio.fail_after(timeout):
-                _, wire = await loop.create_connection(Wire, host, port, happy_eyeballs_delay=_delay(host))
+                if isinstance(loop, asyncio.BaseEventLoop):
+                    _, wire = await loop.create_connection(Wire, host, port, happy_eyeballs_delay=_delay(host))
+                else:  # uvloop, on which Ray runs where it is installed, tries one address after the other
+                    _, wire = await loop.create_connection(Wire, host, port)
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout from error
         except OSError as error:

@@ -39,18 +39,18 @@ def test_an_unknown_command_is_a_mistake_with_a_suggestion(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "said"),
     [
-        ("--engine", "ray"),
-        ("--workers", "4"),
+        (("--workers", "4"), "--workers goes with --engine ray"),
+        (("--address", "auto"), "--address goes with --engine ray"),
+        (("--engine", "dask"), "'dask' is not one of 'local', 'ray'"),
     ],
     ids=lambda words: words[0],
 )
-def test_an_option_of_a_later_version_is_refused_in_one_line(cli: Cli, words: tuple[str, ...]) -> None:
+def test_an_option_of_a_cluster_without_one_is_refused_in_one_line(cli: Cli, words: tuple[str, ...], said: str) -> None:
     cli.write("one.yaml", ONE)
     done = cli.run("run", "one.yaml", *words, code=2)
-    assert words[0] in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
     assert not (cli.folder / "out").exists()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpcore2
 import pytest
+import uvloop
 
 from batchgen.codecs.base import Call
 from batchgen.errors import Interrupted
@@ -25,6 +26,18 @@ MUCH = os.urandom(5_000_000)
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 async def test_megabytes_arrive_whole_both_ways(secure: bool, certificate: tuple[Path, Path]) -> None:
+    await much_both_ways(secure, certificate)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_the_same_holds_on_uvloop(secure: bool, certificate: tuple[Path, Path]) -> None:
+    """Ray's actors and web frameworks run on it where it is installed."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(much_both_ways(secure, certificate))
+
+
+async def much_both_ways(secure: bool, certificate: tuple[Path, Path]) -> None:
+    """Five megabytes there and back, twice, over one connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
