@@ -28,6 +28,8 @@ def expires_at(url: str, *, received: float, link_ttl: float) -> float:
     say nothing themselves. Where several parameters name an end, the earliest counts: an Azure
     user-delegation key (`ske`) may end before the signature (`se`) does.
     """
+    if "?" not in url:
+        return received + link_ttl
     try:
         pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=200)
     except ValueError:

@@ -182,9 +182,11 @@ class Keyring:
         """
         lines = [(line, line.breaker.failing_since()) for line in self._lines]
         failing = [since for _, since in lines if since is not None]
+        if not failing:
+            return None
         if not all(any(map(_fails, gate.lines.values())) for gate in self._live):
             return None
-        if not failing or any(line.in_flight for line, since in lines if since is None):
+        if any(line.in_flight for line, since in lines if since is None):
             return None
         return max(min(failing), *(line.served_at for line, _ in lines))
 

@@ -29,9 +29,10 @@ def begin_attempt(db: sqlite3.Connection, key: int, params: Params) -> int:
 
     Raises `Withdrawn` for a job that the user cancelled since it was claimed.
     """
-    if _job(db, key)["state"] == JobState.CANCELLED:
-        raise Withdrawn(f"job {key} was cancelled")
-    _change(db, "start_job", {**params, "key": key}, f"job {key} is not pending")
+    if db.execute(SQL["start_job"], {**params, "key": key}).rowcount != 1:
+        if _job(db, key)["state"] == JobState.CANCELLED:
+            raise Withdrawn(f"job {key} was cancelled")
+        raise IllegalStep(f"job {key} is not pending")
     attempt_id: int = db.execute(SQL["add_attempt"], {**params, "key": key}).fetchone()[0]
     return attempt_id
 
@@ -77,8 +78,7 @@ def generated(
         new = state_by_outputs(_outputs_now(db, job), job["wanted"])
         # A reply read again helps only when it completes the job: what failed is not sent again by it.
         if expected is Outcome.OPEN or new is JobState.GENERATED:
-            _move(db, job, new)
-            db.execute(SQL["clear_error"], {"key": key})
+            _move(db, job, new, clean=True)
             return new
     return JobState(job["state"])
 
@@ -145,11 +145,11 @@ def saved(db: sqlite3.Connection, output_id: int, file: Saved, at: float) -> Job
     came = file.came or file.sha256
     likeness = _likeness(db, {"output": output_id, "came": came, "look": look})
     output = _one(db, "output", {"output": output_id}, f"no output {output_id}")
-    wanted: int = _job(db, output["job"])["wanted"]
+    job = _job(db, output["job"])
     params: Params = {
         "came": came,
         "look": look,
-        "warnings": dump(numbered((*file.warnings, *likeness), output["position"], wanted)),
+        "warnings": dump(numbered((*file.warnings, *likeness), output["position"], job["wanted"])),
         "output": output_id,
         "path": file.path,
         "sha256": file.sha256,
@@ -160,7 +160,7 @@ def saved(db: sqlite3.Connection, output_id: int, file: Saved, at: float) -> Job
         "at": at,
     }
     _change(db, "output_saved", params, f"output {output_id} is not remote")
-    return _after_download(db, output_id)
+    return _after_download(db, output, job)
 
 
 def _likeness(db: sqlite3.Connection, output: Params) -> list[str]:
@@ -185,7 +185,8 @@ def output_failed(db: sqlite3.Connection, output_id: int, error: JobError, param
         {**params, **error_params(error), "output": output_id},
         f"output {output_id} is not remote",
     )
-    return _after_download(db, output_id)
+    output = _one(db, "output", {"output": output_id}, f"no output {output_id}")
+    return _after_download(db, output, _job(db, output["job"]))
 
 
 def lost(db: sqlite3.Connection, output_id: int) -> bool:
@@ -210,8 +211,7 @@ def fresh_links(db: sqlite3.Connection, attempt_id: int, images: Sequence[Remote
             renewed = True
     job = _job(db, attempt["job"])
     if renewed and job["round"] == attempt["round"] and job["state"] == JobState.EXPIRED:
-        _move(db, job, JobState.GENERATED)
-        db.execute(SQL["clear_error"], {"key": job["key"]})
+        _move(db, job, JobState.GENERATED, clean=True)
     return renewed
 
 
@@ -232,9 +232,8 @@ def _outputs_now(db: sqlite3.Connection, job: sqlite3.Row) -> Tallied:
     return count_outputs(db, {"key": job["key"], "round": job["round"]})
 
 
-def _after_download(db: sqlite3.Connection, output_id: int) -> JobState:
-    output = db.execute(SQL["output"], {"output": output_id}).fetchone()
-    job = _job(db, output["job"])
+def _after_download(db: sqlite3.Connection, output: sqlite3.Row, job: sqlite3.Row) -> JobState:
+    """The state of a job one of whose outputs has just settled."""
     old = JobState(job["state"])
     if old is not JobState.GENERATED or output["round"] != job["round"] or output["superseded"]:
         return old
@@ -266,10 +265,11 @@ def _link(image: RemoteImage) -> Params:
     }
 
 
-def _move(db: sqlite3.Connection, job: sqlite3.Row, new: JobState) -> None:
+def _move(db: sqlite3.Connection, job: sqlite3.Row, new: JobState, *, clean: bool = False) -> None:
+    """`clean`: its failures are forgotten."""
     old = JobState(job["state"])
     require_step(job["id"], old, new)
-    _change(db, "move_job", {"key": job["key"], "old": old, "new": new}, f"job {job['id']!r} is not {old}")
+    _change(db, "move_clean" if clean else "move_job", {"key": job["key"], "old": old, "new": new}, f"job {job['id']!r} is not {old}")
     if old in LOST:
         revive_children(db, job["key"])
 

@@ -132,10 +132,14 @@ class Profile:
     """True: a model that no rule names is an error before anything is sent."""
     simulate: Mapping[str, object] = field(default_factory=dict)
     """Settings of the embedded simulator: latency in seconds, faults as {kind: rate or count}, seed."""
+    _rules: dict[str, ModelRule | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was found for the models that were asked for: there are few, and each is asked for again and again."""
 
     def rule(self, model: str) -> ModelRule | None:
         """The first rule whose pattern fits, or None."""
-        return next((rule for rule in self.models if fnmatchcase(model, rule.pattern)), None)
+        if model not in self._rules:
+            self._rules[model] = next((rule for rule in self.models if fnmatchcase(model, rule.pattern)), None)
+        return self._rules[model]
 
     def bounds(self, model: str) -> Bounds:
         """How large a reference of this model may be, and whether a larger one is shrunk."""

@@ -14,6 +14,7 @@ import unicodedata
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
@@ -24,7 +25,7 @@ import httpx2 as httpx
 
 from batchgen.codecs.base import Call
 from batchgen.errors import BadKey, Interrupted, JobError, NotSent
-from batchgen.transport.lines import Lines, Route
+from batchgen.transport.lines import Line, Lines, Route
 
 CONNECT_SECONDS: Final = 15.0
 _SLICE: Final = 64 * 1024
@@ -72,6 +73,7 @@ class Address:
         return 443 if self.scheme == "https" else 80
 
 
+@lru_cache(maxsize=256)
 def split_url(url: str) -> Address:
     """Take an http(s) URL apart without changing it. Raises `NotSent` for anything else."""
     whole = _URL.match(url.strip())
@@ -237,22 +239,28 @@ class Transport:
         pin = None if proxy else pin
         route = Route(address.scheme, address.host, pin or address.host, address.port, proxy)
         line = await self._lines.take(route)
+        response: httpcore2.Response | None = None
         try:
-            request = _request(call, address, route, authorization=authorization, timeout=timeout)
-            response = await line.handle_async_request(request)
             try:
+                request = _request(call, address, route, authorization=authorization, timeout=timeout)
+                response = await line.handle_async_request(request)
                 head = Head(response.status, _headers(response.headers))
                 yield head
                 async for piece in _body(head, response):
                     yield piece
             finally:
                 with anyio.CancelScope(shield=True):
-                    await response.aclose()
+                    await self._end(route, line, response)
         except Exception as error:  # the library lets some foreign ones through; each must become a leaf
             raise translate(error, address.host, timeout) from error
+
+    async def _end(self, route: Route, line: Line, response: httpcore2.Response | None) -> None:
+        try:
+            if response is not None:
+                await response.aclose()
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._lines.give_back(route, line)
+            for spent in self._lines.give_back(route, line):
+                await self._lines.close(spent)
 
 
 def _request(

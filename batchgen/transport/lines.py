@@ -58,26 +58,26 @@ class Lines:
             line = idle.pop().line
             if not _dead(line):
                 return line
-            await self._close(line)
+            await self.close(line)
         line = self._new(route)
         self._open.add(line)
         return line
 
-    async def give_back(self, route: Route, line: Line) -> None:
-        """After an exchange, however it ended; also closes what has been idle for too long."""
+    def give_back(self, route: Route, line: Line) -> list[Line]:
+        """After an exchange, however it ended; returns what is to be closed: it, or what was idle for too long."""
         if line not in self._open:
-            return
+            return []
         if isinstance(line, httpcore2.AsyncHTTPConnection) and not line.is_available():
-            await self._close(line)
-            return
-        now = anyio.current_time()
+            return [line]
+        now, spent = anyio.current_time(), []
         self._idle.setdefault(route, []).append(_Idle(line, now))
         for key, idle in list(self._idle.items()):
             # The one used last is at the end, so the oldest is in front.
             while idle and now - idle[0].since > REUSE_SECONDS:
-                await self._close(idle.pop(0).line)
+                spent.append(idle.pop(0).line)
             if not idle:
                 del self._idle[key]
+        return spent
 
     async def aclose(self) -> None:
         """Close every line, those in use too."""
@@ -85,7 +85,8 @@ class Lines:
         while self._open:
             await self._open.pop().aclose()
 
-    async def _close(self, line: Line) -> None:
+    async def close(self, line: Line) -> None:
+        """Close it for good."""
         self._open.discard(line)
         await line.aclose()
 

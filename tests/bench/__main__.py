@@ -7,6 +7,7 @@ figure misses its target.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import platform
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import rows_ledger, rows_manifest, rows_peers, rows_traffic, rows_views, rows_work
-from tests.bench.measure import CPUS, run, serving
+from tests.bench.measure import CPUS, ROOT, run, serving
 from tests.bench.product import Bench, Figure, as_json
 
 ROWS: Mapping[str, Callable[[Bench], list[Figure]]] = {
@@ -88,6 +89,8 @@ def main() -> int:
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     begun, figures = machine(), []
+    # As pip does with what it installs, the peers among it.
+    compileall.compile_dir(ROOT / "batchgen", quiet=2)
     if options.scale != 1:
         print("scaled: the targets are still those of the whole size", file=sys.stderr)
     # The children run in folders of their own: every path must hold there too.

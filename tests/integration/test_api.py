@@ -48,6 +48,12 @@ async def test_a_result_longer_than_a_page_is_gone_through_once(tmp_path: Path) 
     assert result.exit_code == 3
 
 
+def test_a_program_on_uvloop_gets_every_picture(tmp_path: Path) -> None:
+    uvloop = pytest.importorskip("uvloop", reason="needs uvloop, which Windows has not")
+    result = uvloop.run(batchgen.run(manifest(tmp_path), workspace=tmp_path / "w"))
+    assert (result.exit_code, result.report.requests) == (0, 3)
+
+
 async def test_running_again_sends_nothing(tmp_path: Path) -> None:
     path = manifest(tmp_path)
     first = await batchgen.run(path, workspace=tmp_path / "w")

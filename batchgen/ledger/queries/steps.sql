@@ -1,10 +1,14 @@
 -- The steps of a job, its attempts and its outputs. Each names the state that it expects.
 
 -- name: job
-SELECT * FROM jobs WHERE key = :key;
+SELECT key, id, state, round, wanted, parent, fingerprint, error_kind, error_code, error_message FROM jobs WHERE key = :key;
 
 -- name: move_job
 UPDATE jobs SET state = :new WHERE key = :key AND state = :old;
+
+-- name: move_clean
+UPDATE jobs SET state = :new, tries = 0, repeats = 0, last_error = NULL, not_before = NULL,
+    error_kind = NULL, error_code = NULL, error_message = NULL WHERE key = :key AND state = :old;
 
 -- name: start_job
 UPDATE jobs SET state = 'running', not_before = NULL, tries = tries + :counted, served_by = :provider
@@ -48,10 +52,6 @@ UPDATE jobs SET cost = round(ifnull(cost, 0) + :cost, 6) WHERE key = :key;
 
 -- name: price_attempt
 UPDATE attempts SET cost = :cost, reserved = :reserved WHERE id = :attempt;
-
--- name: clear_error
-UPDATE jobs SET tries = 0, repeats = 0, last_error = NULL, not_before = NULL,
-    error_kind = NULL, error_code = NULL, error_message = NULL WHERE key = :key;
 
 -- name: note_error
 UPDATE jobs SET error_kind = :error_kind, error_code = :error_code, error_message = :error_message WHERE key = :key;
