@@ -1,7 +1,8 @@
 """The `--json` answers, as plain values made from ledger records, a plan, a profile or a comparison.
 
 Pure. Keys, their order and the time format (ISO 8601, UTC, whole seconds) are a public promise; every
-key is always there, `null` where there is nothing to say.
+key is always there, `null` where there is nothing to say; only what is said of an object store is left out of a
+batch that has none.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def status_answer(status: Status) -> dict[str, Json]:
             for name, provider in status.providers.items()
         },
         "unsettled": {"requests": status.unsettled, "cost": _money(status.unsettled_cost)},
+        **({"store": {"reason": status.store_down}} if status.store_down else {}),
     }
 
 
@@ -172,6 +174,7 @@ def _output(output: OutputRecord) -> dict[str, Json]:
         "width": output.width,
         "height": output.height,
         "format": output.format,
+        **({"store": output.store} if output.store is not None else {}),
     }
 
 

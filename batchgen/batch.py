@@ -35,6 +35,7 @@ from batchgen.providers.stored import dump_profiles, load_profiles
 from batchgen.runner import Runner
 from batchgen.shards.division import Shard, folder_name
 from batchgen.sinks import NullSink, Report, Sink
+from batchgen.stock import missing_objects, require_store
 from batchgen.stop import INTERRUPTED, StopSignal
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ async def run_batch(manifest: Manifest, options: RunOptions) -> Report:
     workspace can't be used or, at the end, when the ledger contradicts itself.
     """
     began = time.monotonic()
+    await require_store(manifest.output.store)
     async with Ledger.open(options.workspace, now=options.now) as ledger:
         await claim_shard(ledger, manifest, options.workspace)
         try:
@@ -154,6 +156,7 @@ async def fetch_batch(workspace: Path, options: FetchOptions) -> Report:
         settings = Settings(**json.loads(await ledger.get_note("settings") or "{}"))
         run = await ledger.begin_run(options.now(), os.getpid(), json.dumps({"fetch": True}))
         rules = OutputRules(**json.loads(await ledger.get_note("output") or "{}"))
+        await require_store(rules.store)
         around = Around(sink=options.sink, stop=options.stop, now=options.now, rules=rules)
         async with assembled(ledger, workspace, profiles, settings, keys={}, around=around) as context:
             at_once = options.concurrency
@@ -183,7 +186,8 @@ async def fetch_until_done(
 async def _run(runner: Runner, context: Context, workspace: Path) -> str | None:
     clean_leftovers(workspace)
     forget(workspace)
-    for output_id in await context.ledger.reader.missing_files():
+    reader = context.ledger.reader
+    for output_id in (*await reader.missing_files(), *await missing_objects(reader, context.rules.store)):
         await context.ledger.lost(output_id)
     status = await context.ledger.status()
     context.sink.started(sum(status.jobs.values()), status)
@@ -202,6 +206,7 @@ def _report(context: Context, code: int, reason: str | None, status: Status, sec
         requests=context.requests,
         images=context.images,
         cost=currency(context.budget.paid),
+        store=context.rules.store,
         remarks=context.routing.told(),
     )
     context.sink.finished(report)

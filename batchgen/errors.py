@@ -7,7 +7,7 @@
     ├── WorkspaceError       the workspace can't be used: exit code 4
     └── JobError             something about one attempt or one download; has a disposition
         ├── RETRY            RateLimited Saturated NoChannel ServerError NotSent EmptyReply NoImage
-        │                    UpstreamLimit DownloadFailed NotThereYet ReferenceLost ReferenceUnread
+        │                    UpstreamLimit DownloadFailed StoreDown NotThereYet ReferenceLost ReferenceUnread
         ├── RECOVER / HOLD   Interrupted (time-out, reset, cut, 504, 524) Unfinished
         ├── HOLD             Unreadable TaskUnknown
         ├── END              Refused BadRequest UnknownModel BadReference LinkDead BadImage Blocked TaskFailed
@@ -173,6 +173,17 @@ class DownloadFailed(JobError):
 
     kind = "download"
     disposition = Disposition.RETRY
+
+
+class StoreDown(JobError):
+    """The object store of the images refuses or does not answer; the verified image waits in the workspace.
+
+    Where nothing can go on without the store, it is like a workspace that can't be used: exit code 4.
+    """
+
+    kind = "store"
+    disposition = Disposition.RETRY
+    exit_code: ClassVar[int] = WorkspaceError.exit_code
 
 
 class NotThereYet(JobError):

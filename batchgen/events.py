@@ -58,10 +58,11 @@ class Generated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """One output is on disk whole: written aside, decoded, hashed, synced, renamed.
+    """One output is saved whole: written aside, decoded, hashed, synced, renamed, or put into a store then.
 
-    `sha256` and `bytes` are the file's. `came` is the SHA-256 of the bytes as they came, where something
-    was embedded since. `look`: its difference hash, 16 hex digits, if it was asked for.
+    `store`: the address of an object store, None for the workspace. `sha256` and `bytes` are the file's. `came` is
+    the SHA-256 of the bytes as they came, where something was embedded since. `look`: its difference hash, 16 hex
+    digits, if it was asked for.
     """
 
     path: str
@@ -72,6 +73,7 @@ class Saved:
     format: str
     came: str | None = None
     look: str | None = None
+    store: str | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -174,23 +174,29 @@ class Recovery:
     task_id: str
 
 
+STORE_SCHEMES = ("s3", "gs", "az", "file", "memory")
+"""What the address of an object store begins with."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputRules:
     """The `output` section of a manifest: how files are named, and what is told in and beside them.
 
     `path` is a template (images/naming.py), None for the id as name. `embed`: prompt, model and ids go
     into the file; `sidecar`: all about it into a JSON file beside it; `near_duplicates`: look-alikes are told.
+    `store`: the address of the object store that the images go to, None for the workspace.
     """
 
     path: str | None = None
     embed: bool = False
     sidecar: bool = False
     near_duplicates: bool = False
+    store: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """Work: bring one output to disk, from its links (best first) or from a spooled inline file."""
+    """Work: bring one output to its place, from its links (best first) or from a spooled inline file."""
 
     output_id: int
     job_id: str
@@ -199,7 +205,7 @@ class Download:
     urls: tuple[str, ...]
     spool: str | None
     target: str
-    """Path below the workspace without extension (that comes from the bytes), as images/naming.py makes it."""
+    """Path in its store, without extension (that comes from the bytes), as images/naming.py makes it."""
     rules: OutputRules = field(default_factory=OutputRules)
     about: Mapping[str, Json] = field(default_factory=dict)
     """What `embed` and `sidecar` tell of the image, by name; the same at every try."""

@@ -26,6 +26,7 @@ from batchgen.errors import (
     ReferenceUnread,
     Saturated,
     ServerError,
+    StoreDown,
     UnknownModel,
     UpstreamLimit,
 )
@@ -89,6 +90,7 @@ _BACK_OFF: Mapping[type[JobError], Sequence[float]] = {
     EmptyReply: (1, 5),
     NoImage: (1,),
     ReferenceUnread: (1,),
+    StoreDown: (30,),
 }
 _OTHER_BACK_OFF: Sequence[float] = (2, 6, 18, 54, 120)
 _BEYOND: Sequence[float] = (1,)
@@ -144,7 +146,7 @@ def _unknown(error: JobError, history: History, now: float, jitter: float) -> Ve
 def _again(error: JobError, history: History, now: float, jitter: float) -> Verdict:
     # A request that never left and a provider that serves nobody say nothing about this job.
     counted = isinstance(error, ReferenceLost) or not (
-        isinstance(error, NotSent) or history.provider_down or history.beyond
+        isinstance(error, NotSent | StoreDown) or history.provider_down or history.beyond
     )
     most = min(history.max_attempts, _MOST_TRIES.get(type(error), history.max_attempts))
     poisoned = isinstance(error, _DETERMINISTIC) and history.repeats + 1 >= SAME_ERROR
@@ -192,12 +194,17 @@ class DownloadVerdict:
 MOST_DOWNLOADS = 8
 _DOWNLOAD_STEPS: Sequence[float] = (1, 3, 9, 20, 40, 60, 60)
 _NOT_THERE_STEPS: Sequence[float] = (2, 5, 15, 30)
+_STORE_STEPS: Sequence[float] = (5, 10, 20, 40, 60, 120)
 
 
 def decide_download(
     error: JobError, *, tries: int, expires_at: float | None, can_ask: bool, now: float, jitter: float
 ) -> DownloadVerdict:
     """Judge a failed download. `tries` were begun before; `can_ask`: its task was not asked yet."""
+    if isinstance(error, StoreDown):
+        # The image is here and verified, whatever becomes of its link: the store may take its time.
+        wait = _STORE_STEPS[min(tries, len(_STORE_STEPS) - 1)]
+        return DownloadVerdict(state=OutputState.REMOTE, at=now + _spread(wait, jitter))
     lasting = isinstance(error, LinkDead) or (expires_at is not None and now >= expires_at)
     if isinstance(error, NotThereYet):
         if tries < len(_NOT_THERE_STEPS) and not lasting:

@@ -28,6 +28,8 @@ class Report:
     requests: int
     images: int
     cost: float = 0.0
+    store: str | None = None
+    """the address of the object store that its images went to; None: the workspace"""
     remarks: tuple[str, ...] = ()
     """what a person should know of how it went, a line each: whose jobs another provider took over, and why"""
 

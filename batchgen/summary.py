@@ -198,7 +198,7 @@ def closing(name: str, report: Report, unfinished: Unfinished, commands: Command
 
 
 def _totals(report: Report, commands: Commands) -> Iterator[str]:
-    yield f"images   {commands.workspace}/images"
+    yield f"images   {report.store or commands.workspace}/images"
     whole = "the whole batch" if report.status.shard is None else f"shard {report.status.shard}"
     yield f"cost     {cost_words(report.status, f', for {whole}; {money_text(report.cost)} in this run')}"
     requests = counted(report.requests, "request")

@@ -1,4 +1,4 @@
-"""Compares what the ledger says is saved with what lies in the workspace: size, hash, strangers.
+"""Compares what the ledger says is saved with what lies in the workspace or its stores: size, hash, strangers.
 
 Only reads. A sidecar belongs to its image, a kept reference to itself. The files that a crash left
 half-written are named apart: they are nobody's loss.
@@ -7,23 +7,31 @@ half-written are named apart: they are nobody's loss.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from os import SEEK_END
+from pathlib import Path, PurePosixPath
+from typing import Final
 
+import anyio
 import anyio.to_thread
 
+from batchgen.images.ahead import FAR
 from batchgen.images.provenance import SIDECAR, described
 from batchgen.images.stored import REFERENCES
 from batchgen.ledger.records import SavedFile
+from batchgen.storage.base import Store
+from batchgen.storage.stores import opened
 
 IMAGES = "images"
-"""The folder of a workspace that holds nothing but images the ledger knows."""
+"""The folder of a workspace or store that holds nothing but images the ledger knows."""
+
+_PORTION: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What was found, as paths relative to the workspace, each list sorted.
+    """What was found, as paths relative to the workspace or store, each list sorted.
 
     `changed`: size or hash differs, or a sidecar tells of other bytes. `unknown`: in `images/` and not in
     the ledger. `leftovers`: unfinished downloads and hidden files, safe to delete when no run is going on.
@@ -42,31 +50,40 @@ class Comparison:
 
 
 async def compare_files(workspace: Path, saved: AsyncIterable[SavedFile]) -> Comparison:
-    """Read every saved file of `workspace` once. Raises `OSError` when the folder can't be listed."""
-    known: dict[str, str] = {}
+    """Read every saved file of `workspace` and its object stores once.
+
+    Raises `OSError` when the folder can't be listed, and `StoreDown`.
+    """
+    known: dict[str | None, dict[str, str]] = {None: {}}
     missing: list[str] = []
     changed: list[str] = []
-    async for file in saved:
-        if file.path in known:
-            continue
-        known[file.path] = file.sha256
-        digest = await anyio.to_thread.run_sync(_size_and_hash, workspace / file.path)
+
+    async def look(file: SavedFile) -> None:
+        store = opened(workspace, file.store)
+        digest = await anyio.to_thread.run_sync(_size_and_hash, store, file.path, limiter=limiter)
         if digest is None:
             if file.current:  # what an earlier wording brought may be thrown away
                 missing.append(file.path)
         elif digest != (file.bytes, file.sha256):
             changed.append(file.path)
+
+    limiter = anyio.CapacityLimiter(FAR)
+    async for some in _portions(saved):
+        async with anyio.create_task_group() as group:
+            for file in some:
+                paths = known.setdefault(file.store, {})
+                if file.path not in paths:
+                    paths[file.path] = file.sha256
+                    group.start_soon(look, file)
     strangers = []
-    for path in _files_below(workspace):
-        if path in known:
-            continue
-        whole = await anyio.to_thread.run_sync(_fits, workspace, path, known)
-        if whole is None:
-            strangers.append(path)
-        elif not whole:
-            changed.append(path)
+    for address, paths in known.items():
+        for path, whole in await anyio.to_thread.run_sync(_others, opened(workspace, address), paths):
+            if whole is None:
+                strangers.append(path)
+            elif not whole:
+                changed.append(path)
     return Comparison(
-        checked=len(known),
+        checked=sum(map(len, known.values())),
         missing=tuple(sorted(missing)),
         changed=tuple(sorted(changed)),
         unknown=tuple(sorted(path for path in strangers if not _is_leftover(path))),
@@ -74,29 +91,38 @@ async def compare_files(workspace: Path, saved: AsyncIterable[SavedFile]) -> Com
     )
 
 
-def _fits(workspace: Path, path: str, known: Mapping[str, str]) -> bool | None:
+async def _portions(saved: AsyncIterable[SavedFile]) -> AsyncIterator[list[SavedFile]]:
+    """A few files at a time: to be looked at side by side."""
+    some: list[SavedFile] = []
+    async for file in saved:
+        some.append(file)
+        if len(some) == _PORTION:
+            yield some
+            some = []
+    yield some
+
+
+def _others(store: Store, known: Mapping[str, str]) -> list[tuple[str, bool | None]]:
+    """What is in the image folder of a store beside the known: path, and whether it holds what it should."""
+    return [(path, _fits(store, path, known)) for path, _ in store.below(IMAGES) if path not in known]
+
+
+def _fits(store: Store, path: str, known: Mapping[str, str]) -> bool | None:
     """Whether a sidecar or a reference holds what it should; None for a file that is neither."""
     if path.startswith(f"{REFERENCES}/"):
-        found = _size_and_hash(workspace / path)
-        return found is not None and found[1] == Path(path).stem
+        found = _size_and_hash(store, path)
+        return found is not None and found[1] == PurePosixPath(path).stem
     sha256 = known.get(path.removesuffix(SIDECAR)) if path.endswith(SIDECAR) else None
-    return None if sha256 is None else described(workspace / path) == sha256
+    return None if sha256 is None else described(store, path) == sha256
 
 
-def _size_and_hash(path: Path) -> tuple[int, str] | None:
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return file.tell(), digest
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+def _size_and_hash(store: Store, path: str) -> tuple[int, str] | None:
+    file = store.open(path)
+    if file is None:
         return None
-
-
-def _files_below(workspace: Path) -> Iterator[str]:
-    """Everything in the image folder that is no folder itself, so that a dead link counts too."""
-    for path in (workspace / IMAGES).rglob("*"):
-        if path.is_symlink() or not path.is_dir():
-            yield path.relative_to(workspace).as_posix()
+    with file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.seek(0, SEEK_END), digest
 
 
 def _is_leftover(path: str) -> bool:

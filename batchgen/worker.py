@@ -32,10 +32,11 @@ from batchgen.errors import (
     Unfinished,
     Unreadable,
 )
-from batchgen.events import Event, Failed, Generated, Progress, RemoteImage, Replied, TaskSeen
+from batchgen.events import Event, Failed, Generated, Progress, RemoteImage, Replied, Saved, TaskSeen
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.fetch import fetch
 from batchgen.images.inspect import decoders
+from batchgen.images.outgoing import forget
 from batchgen.images.references import References
 from batchgen.images.room import Place, Room
 from batchgen.images.spool import forget_answer, note_answer, spool_inline
@@ -235,7 +236,7 @@ class Worker:
         return read_task(bytes(body))
 
     async def _download(self, work: Download) -> AsyncGenerator[Event, None]:
-        yield await fetch(
+        saved = await fetch(
             work,
             transport=self._transport,
             workspace=self._settings.workspace,
@@ -243,10 +244,18 @@ class Worker:
             max_bytes=self._settings.max_image_bytes,
             now=self._now,
         )
+        yield saved
+        if awaits_word(saved):
+            await anyio.to_thread.run_sync(forget, self._settings.workspace, work)
 
 
 def awaits_word(event: Event) -> bool:
-    """Whether the worker goes on only when the runner has committed it: an answer with inline images."""
+    """Whether the worker goes on only when the runner has committed it, and what lies in the workspace may go.
+
+    So it is with an answer that has inline images, and with an image that is in its object store.
+    """
+    if isinstance(event, Saved):
+        return event.store is not None
     return isinstance(event, Generated) and any(image.spool is not None for image in event.images)
 
 

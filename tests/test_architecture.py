@@ -57,6 +57,7 @@ RINGS = {
     "lanes": 3,
     "runner": 3,
     "leftovers": 3,
+    "stock": 3,
     "reparse": 3,
     "assembly": 3,
     "batch": 3,
@@ -89,6 +90,7 @@ ONLY_IN = {
     "click": "cli",
     "tqdm": "progress",
     "h11": "simulator",
+    "obstore": "storage",
 }
 
 

@@ -23,6 +23,7 @@ from batchgen.errors import (
     JobError,
     NotSent,
     ReferenceLost,
+    StoreDown,
     TaskUnknown,
 )
 from batchgen.images.verdicts import refusal
@@ -124,6 +125,7 @@ WIRE: Mapping[str, list[JobError]] = {
         _error(403, "该令牌无权访问模型 x"),
     ],
     "bad_reference": [_error(400, "Invalid image file or mode for image 1", code="invalid_image_file")],
+    "store": [StoreDown("s3://bucket/night: it can't be reached")],
     "reference_lost": [ReferenceLost("reference https://a.example/cat.png can't be fetched now: HTTP 503")],
     "reference_unread": [_error(400, "Error while downloading file. Upstream status code: 407.")],
     "task_failed": [_task(status="failed", failure_reason="internal")],
@@ -201,6 +203,10 @@ SAYS: Mapping[str, Callable[[JobError], bool]] = {
     "the provider is stopped": lambda e: _verdict(e).action is Action.PARK,
     "stay `pending`": lambda e: _verdict(e).state is JobState.PENDING,
     "the download is tried again": lambda e: _download(e).at is not None,
+    "however long that is": lambda e: all(_download(e, n).at for n in range(100)),
+    "when its link has died": lambda e: (
+        decide_download(e, tries=0, expires_at=NOW - 1, can_ask=True, now=NOW, jitter=0.5).at is not None
+    ),
     "about a minute": lambda e: 30 < sum((_download(e, n).at or NOW) - NOW for n in range(8)) < 90,
     "tried again, once": lambda e: _download(e, 1).at is None,
     "left to the next `fetch`": lambda e: _output_ends(e, OutputState.REMOTE),

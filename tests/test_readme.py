@@ -180,6 +180,11 @@ def test_the_edits_shown_follow_each_other(cli: Cli) -> None:
     assert all(one["finished_at"] <= two["started_at"] for one, two in pairwise(attempts))
 
 
+def test_the_store_shown_is_taken(cli: Cli) -> None:
+    cli.write("bucket.yaml", YAML["# images in a bucket"] + "provider: simulator\njobs: [{prompt: a cat}]\n")
+    assert cli.json("plan", "bucket.yaml")["jobs"]["new"] == 1
+
+
 def test_the_list_of_providers_shown_has_a_model_for_each_and_may_be_rehearsed(cli: Cli) -> None:
     cli.write("both.yaml", YAML["# somebody else takes over"])
     cli.run("run", "both.yaml", "--rehearse", code=0)

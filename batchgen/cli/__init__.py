@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchgen.errors import UserError, WorkspaceError
+from batchgen.errors import StoreDown, UserError, WorkspaceError
 from batchgen.stop import INTERRUPTED
 
 if TYPE_CHECKING:  # only a shell that completes needs it
@@ -94,7 +94,7 @@ def _exit_code(error: BaseException) -> int:
         error = error.exceptions[0]
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(error, UserError | WorkspaceError):
+    if isinstance(error, UserError | WorkspaceError | StoreDown):
         from batchgen.cli.colours import complain
 
         complain(str(error))

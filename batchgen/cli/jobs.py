@@ -18,6 +18,7 @@ from batchgen.cli.filters import FilterOptions, filter_options, make_filter
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Filter, JobRecord
+from batchgen.storage.stores import source_of
 from batchgen.summary import reason
 
 _HEAD = ("id", "state", "model", "provider", "ratio", "attempts", "error or path")
@@ -93,7 +94,11 @@ def _line(row: Iterable[str], widths: list[int], word: str = "") -> str:
 
 def _row(record: JobRecord) -> tuple[str, ...]:
     job = record.job
-    paths = [output.path for output in record.outputs if output.path]
+    paths = [
+        output.path if output.store is None else source_of(output.store, output.path)
+        for output in record.outputs
+        if output.path
+    ]
     return (
         job.id,
         record.state.value,

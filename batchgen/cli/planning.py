@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +18,7 @@ from batchgen.ledger.connection import LEDGER
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Change, Difference, Outstanding, Standing, Unpriced
 from batchgen.manifest.load import Manifest
+from batchgen.model import OutputState
 from batchgen.plan import Plan, Planner, Share
 from batchgen.progress import duration
 from batchgen.providers.prices import currency, millionths, money_text
@@ -121,6 +123,10 @@ async def _earlier(reader: Reader, planner: Planner, manifest: Manifest, workspa
             f"{workspace} was made by {made_by}: its jobs that {manifest.path.name} does not list are "
             "set aside; --workspace DIR keeps two manifests apart"
         )
+    earlier = json.loads(await reader.note("output") or "{}").get("store")
+    if earlier != manifest.output.store and status.outputs.get(OutputState.SAVED, 0):
+        before, now = (place or "the workspace" for place in (earlier, manifest.output.store))
+        planner.warn(f"images go to {now} from now on; those that were saved in {before} stay there")
     if links := link_warning(status, Commands(str(workspace))):
         planner.warn(links)
 

@@ -19,7 +19,7 @@ from batchgen.ledger.records import ProviderStatus, Status
 from batchgen.model import JobState, OutputState
 from batchgen.progress import wait_text
 from batchgen.providers.prices import money_text
-from batchgen.summary import Commands, cost_words, counts, link_warning
+from batchgen.summary import Commands, cost_words, counted, counts, link_warning
 
 _LOOK = 1.0
 """Seconds between two looks of `--watch`; the run notes its traffic as often."""
@@ -72,6 +72,9 @@ def _text(status: Status, workspace: Path) -> str:
         f"cost      {cost_words(status)}",
     ]
     lines += [f"provider  {name}: {_traffic(one, time.time())}" for name, one in status.providers.items()]
+    if status.store_down:
+        waiting = counted(status.outputs.get(OutputState.REMOTE, 0), "image")
+        lines.append(f"store     {status.store_down}; {waiting} not there yet, those that came wait in {workspace}")
     if warning := link_warning(status, Commands(str(workspace))):
         lines.append(f"links     {warning}")
     return "\n".join(lines)

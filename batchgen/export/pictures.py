@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from batchgen.export.rows import Row
-from batchgen.images.ahead import ahead
-from batchgen.storage.local import inside
+from batchgen.images.ahead import FAR, THREADS, ahead
+from batchgen.storage.stores import opened, source_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,33 +56,51 @@ class Picture:
     data: bytes
 
 
-def pictures(workspace: Path, rows: Iterable[Row], shape: Shape) -> Iterator[tuple[Row, Picture | Lost]]:
+Kept: TypeAlias = tuple[Row, str | None]
+"""A row, and the address of the object store that holds its picture; None: the workspace."""
+
+
+def pictures(workspace: Path, rows: Iterable[Kept], shape: Shape) -> Iterator[tuple[Row, Picture | Lost]]:
     """Each row with its picture, in order. A picture that was encoded anew has a row with its new facts."""
-    return ahead(rows, lambda row: _picture(workspace, row, shape))
+    for far, some in groupby(rows, _is_far):
+        for (row, _), found in ahead(some, lambda kept: _picture(workspace, kept, shape), FAR if far else THREADS):
+            yield row, found
 
 
-def on_disk(workspace: Path, rows: Iterable[Row]) -> Iterator[tuple[Row, Picture | Lost]]:
-    """Like `pictures` for whoever wants no bytes: only whether a file of that size is there."""
-    for row in rows:
-        path = inside(workspace, str(row["file_name"]))
-        try:
-            size = path.stat().st_size if path else None
-        except (FileNotFoundError, NotADirectoryError):
-            size = None
-        if size is None:
-            yield row, Lost.MISSING
+def on_disk(workspace: Path, rows: Iterable[Kept]) -> Iterator[tuple[Row, Picture | Lost]]:
+    """Like `pictures` for whoever wants no bytes: only whether a file of that size is there.
+
+    One in an object store has its whole address for a name.
+    """
+    for far, some in groupby(rows, _is_far):
+        if far:
+            for (row, _), found in ahead(some, lambda kept: _there(workspace, kept), FAR):
+                yield row, found
         else:
-            yield row, Picture(row, b"") if size == row["bytes"] else Lost.CHANGED
+            yield from ((kept[0], _there(workspace, kept)) for kept in some)
 
 
-def _picture(workspace: Path, row: Row, shape: Shape) -> Picture | Lost:
-    path = inside(workspace, str(row["file_name"]))
-    try:
-        data = path.read_bytes() if path else None
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        data = None
-    if data is None:
+def _is_far(kept: Kept) -> bool:
+    return kept[1] is not None
+
+
+def _there(workspace: Path, kept: Kept) -> Picture | Lost:
+    row, store = kept
+    path = str(row["file_name"])
+    size = opened(workspace, store).size(path)
+    if size is None:
         return Lost.MISSING
+    named = row if store is None else {**row, "file_name": source_of(store, path)}
+    return Picture(named, b"") if size == row["bytes"] else Lost.CHANGED
+
+
+def _picture(workspace: Path, kept: Kept, shape: Shape) -> Picture | Lost:
+    row, store = kept
+    file = opened(workspace, store).open(str(row["file_name"]))
+    if file is None:
+        return Lost.MISSING
+    with file:
+        data = file.read()
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         return Lost.CHANGED
     sides = (row["width"], row["height"])

@@ -42,7 +42,7 @@ class Column:
 
 
 _FIRST: Final = (
-    Column("file_name", "text", "Path of the picture; in a table relative to the workspace"),
+    Column("file_name", "text", "Path of the picture; in a table relative to the workspace, or its address"),
     Column("id", "text", "Id of the job that asked for the picture"),
     Column("position", "integer", "Counts the pictures of one job from 0"),
     Column("prompt", "text", "The prompt as it was sent"),
@@ -161,19 +161,22 @@ async def collect(records: AsyncIterable[JobRecord], selection: Selection, name:
     return survey
 
 
-def stored(rows: Path, columns: Sequence[Column]) -> Iterator[Row]:
-    """The rows laid aside, each value in the kind of its column, with `split` as the last key."""
+def stored(rows: Path, columns: Sequence[Column]) -> Iterator[tuple[Row, str | None]]:
+    """The rows laid aside, each value in the kind of its column, with `split` as the last key.
+
+    Beside each the address of the object store that holds its picture; None: the workspace.
+    """
     one_meta = any(column.name == "meta" for column in columns)
     with rows.open(encoding="utf-8") as file:
         for text in file:
             line = json.loads(text)
-            own = line.pop("meta")
+            own, store = line.pop("meta"), line.pop("store")
             if one_meta:
                 line["meta"] = own or None
             else:
                 line.update({f"{META}{name}": value for name, value in own.items()})
             row = {column.name: conform(line.get(column.name), column.kind) for column in columns}
-            yield {**row, SPLIT.name: line[SPLIT.name]}
+            yield {**row, SPLIT.name: line[SPLIT.name]}, store
 
 
 def _line(record: JobRecord, output: OutputRecord, part: str, survey: Survey) -> dict[str, Json]:
@@ -187,6 +190,7 @@ def _line(record: JobRecord, output: OutputRecord, part: str, survey: Survey) ->
         survey.note(f"{META}{name}", value)
     return {
         "file_name": output.path,
+        "store": output.store,
         "id": job.id,
         "position": output.position,
         "prompt": job.prompt,

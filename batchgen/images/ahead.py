@@ -15,14 +15,18 @@ THREADS: Final = min(4, os.cpu_count() or 1)
 """Threads; so many results are held beside the one that is taken."""
 
 
-def ahead(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R]]:
+FAR: Final = 16
+"""Threads where each waits for an object store."""
+
+
+def ahead(items: Iterable[T], work: Callable[[T], R], threads: int = THREADS) -> Iterator[tuple[T, R]]:
     """Each item with what `work` made of it, in order; memory for a handful, however many there are."""
     waiting: deque[tuple[T, Future[R]]] = deque()
-    pool = ThreadPoolExecutor(THREADS)
+    pool = ThreadPoolExecutor(threads)
     try:
         for item in items:
             waiting.append((item, pool.submit(work, item)))
-            if len(waiting) > THREADS:
+            if len(waiting) > threads:
                 first, done = waiting.popleft()
                 yield first, done.result()
         while waiting:

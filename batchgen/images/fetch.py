@@ -1,7 +1,7 @@
 """One output from its link, or from its spooled inline bytes, to a verified file at its place.
 
 A file counts only when it was read to its promised size, decoded to the last pixel, hashed, synced and
-renamed. Never sends a key, never writes outside the workspace, never overwrites other bytes.
+renamed, or uploaded. Never sends a key, never writes outside its store, never overwrites other bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -20,16 +20,20 @@ from batchgen.events import Saved
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.follow import following
 from batchgen.images.inspect import decoders
+from batchgen.images.outgoing import deliver, keep, uploads, waiting
 from batchgen.images.partial import NOTE, PART, PartialFile
-from batchgen.images.provenance import TOLD
 from batchgen.images.settle import settle, settle_spool
 from batchgen.images.spool import ASIDE
 from batchgen.images.verdicts import continues, refusal, validator, whole_size
 from batchgen.model import Download
-from batchgen.storage.local import INCOMING, disk, folder_inside, remove
+from batchgen.storage.base import Store
+from batchgen.storage.disk import Disk
+from batchgen.storage.local import INCOMING, TOLD, disk, folder_inside, remove
+from batchgen.storage.stores import bucket
 from batchgen.transport import Head, Transport
 
 _REFUSAL_BYTES: Final = 4096
+T = TypeVar("T")
 
 
 async def fetch(
@@ -64,33 +68,46 @@ class Fetcher:
     async def fetch(self, work: Download) -> Saved:
         """Try the links in order, going on only where asking again is useless; or settle the spool file.
 
+        With an object store what is on disk stays until `outgoing.forget`, and `StoreDown` may be raised.
         Raises `LinkDead` (403, 410, a signature that ran out), `NotThereYet` (404), `DownloadFailed` (worth
         another try; with the host's wait in seconds), `BadImage` (no image, cut, larger than
         `max_bytes`), `Blocked` (the address or the place is not allowed), `WorkspaceError`.
         """
+        if work.rules.store is not None:
+            return await self._into_store(work, bucket(work.rules.store))
         if not folder_inside(self.workspace, work.target):
             raise Blocked("the place of the file lies outside the workspace")
         if work.spool is not None:
             spooled = partial(settle_spool, self.workspace, work)
             return await anyio.to_thread.run_sync(spooled, limiter=decoders())
+        return await self._from_links(work, partial(_settled, self.workspace))
+
+    async def _into_store(self, work: Download, store: Store) -> Saved:
+        made = await anyio.to_thread.run_sync(waiting, self.workspace, work, limiter=decoders())
+        if made is None:
+            made = await self._from_links(work, partial(keep, self.workspace))
+        # Who aborts does not wait for a slow store: the next run finds the object, whole or not at all.
+        return await anyio.to_thread.run_sync(deliver, store, made, work, limiter=uploads(), abandon_on_cancel=True)
+
+    async def _from_links(self, work: Download, complete: Callable[[PartialFile, Download], T]) -> T:
         troubles: list[LinkDead | Blocked | BadImage] = []
         for url in work.urls:
             try:
-                return await self._from_link(url, work)
+                return await self._from_link(url, work, complete)
             except (LinkDead, Blocked, BadImage) as error:
                 troubles.append(error)
         # A dead link goes first: it is the one that a fresh link from the task can mend.
         troubles.sort(key=lambda error: not isinstance(error, LinkDead))
         raise troubles[0] if troubles else LinkDead("the output has no link")
 
-    async def _from_link(self, url: str, work: Download) -> Saved:
+    async def _from_link(self, url: str, work: Download, complete: Callable[[PartialFile, Download], T]) -> T:
         part = PartialFile(self.workspace, work.output_id, url)
         try:
             if part.noted():
                 await anyio.to_thread.run_sync(part.resume)
             try:
                 await self._download(url, part)
-                return await anyio.to_thread.run_sync(self._complete, part, work, limiter=decoders())
+                return await anyio.to_thread.run_sync(complete, part, work, limiter=decoders())
             except (LinkDead, Blocked, BadImage, WorkspaceError):
                 raise
             except BaseException:  # cancelled too: what came is kept, so that a resume can go on
@@ -100,9 +117,6 @@ class Fetcher:
             # A disk that refused a write may hold half of it: no resume can be trusted.
             await _shielded(part.discard)
             raise
-
-    def _complete(self, part: PartialFile, work: Download) -> Saved:
-        return settle(self.workspace, part.finish(), work)
 
     async def _download(self, url: str, part: PartialFile) -> None:
         try:
@@ -143,6 +157,10 @@ class Fetcher:
                 await anyio.to_thread.run_sync(part.flush)
         if size is not None and part.size != size:
             raise DownloadFailed(f"the download is cut: {part.size} of {size} bytes")
+
+
+def _settled(workspace: Path, part: PartialFile, work: Download) -> Saved:
+    return settle(Disk(workspace), part.finish(), work)
 
 
 async def _beginning(body: AsyncIterator[bytes]) -> bytes:

@@ -6,7 +6,6 @@ bytes again. Links are told by their host alone: a query is a signature. Everyth
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,14 +19,14 @@ from batchgen.images.embed import NotEmbedded, embedded
 from batchgen.images.inspect import ImageFacts, inspect
 from batchgen.ledger.records import DueOutput
 from batchgen.model import Json
-from batchgen.storage.local import INCOMING, Aside, publish, remove
+from batchgen.storage.base import Store
+from batchgen.storage.local import TOLD, Aside, remove
 
 SIDECAR: Final = ".json"
 """Added to the whole name of the image."""
 
+_NOT_THE_FILES: Final = ("came", "look", "warnings", "store")
 _EMBEDDED: Final = ("prompt", "model", "provider", "job", "position", "task_id", "gen_id", "request_id")
-TOLD: Final = ".told"
-"""Ending of what is not whole yet, in the folder of unfinished files."""
 
 
 def about(output: DueOutput, made_at: str) -> dict[str, Json]:
@@ -70,25 +69,24 @@ def embed(path: Path, facts: ImageFacts, told: Mapping[str, Json]) -> tuple[Path
     return copy, sha256
 
 
-def write_sidecar(workspace: Path, saved: Saved, told: Mapping[str, Json]) -> None:
+def write_sidecar(store: Store, saved: Saved, told: Mapping[str, Json]) -> None:
     """Write `<image>.json` whole. One that tells of the same bytes stays: two jobs may share a file."""
-    place = workspace / f"{saved.path}{SIDECAR}"
-    if described(place) == saved.sha256:
+    path = f"{saved.path}{SIDECAR}"
+    if described(store, path) == saved.sha256:
         return
-    file_facts = {name: value for name, value in asdict(saved).items() if name not in ("came", "look", "warnings")}
+    file_facts = {name: value for name, value in asdict(saved).items() if name not in _NOT_THE_FILES}
     text = json.dumps({**told, **file_facts}, ensure_ascii=False, indent=2)
-    aside = workspace / INCOMING / f"{hashlib.sha256(saved.path.encode()).hexdigest()[:32]}{TOLD}"
-    remove(aside)
-    with Aside(aside) as file:
-        file.write([text.encode(), b"\n"])
-        file.sync()
-    publish(aside, place)
+    store.write(path, f"{text}\n".encode())
 
 
-def described(sidecar: Path) -> str | None:
+def described(store: Store, sidecar: str) -> str | None:
     """The SHA-256 that a sidecar tells of; None when there is none, or it can't be read."""
     try:
-        told = json.loads(sidecar.read_bytes())
+        file = store.open(sidecar)
+        if file is None:
+            return None
+        with file:
+            told = json.loads(file.read())
     except (OSError, ValueError):
         return None
     sha256 = told.get("sha256") if isinstance(told, dict) else None

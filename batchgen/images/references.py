@@ -34,9 +34,11 @@ from batchgen.images.addresses import AddressGuard
 from batchgen.images.fitting import Fitted, fitted, fitted_mask
 from batchgen.images.follow import following
 from batchgen.images.inspect import decoders, extension
+from batchgen.images.outgoing import uploads
 from batchgen.model import Endpoint, Job, Picture
 from batchgen.providers.profile import Bounds, Profile
 from batchgen.storage.local import Aside, disk, publish, remove
+from batchgen.storage.stores import is_stored, read
 from batchgen.transport import Transport
 
 READY: Final = "images/.ready"
@@ -83,8 +85,8 @@ class References:
     async def of(self, job: Job, profile: Profile, guard: AddressGuard) -> MadeReady:
         """The references and the mask of `job` as `profile` takes them.
 
-        Raises `BadReference` for one that no retry mends, and `ReferenceLost` for a link that may be
-        there later; the provider has heard nothing yet.
+        Raises `BadReference` for one that no retry mends, `ReferenceLost` for a link and `StoreDown` for a
+        parent's image that may be there later; the provider has heard nothing yet.
         """
         bounds = profile.bounds(job.model)
         pictures: list[Picture] = []
@@ -150,13 +152,15 @@ class References:
         """Read or fetch the picture and fit it; what cost more than reading a file is kept."""
         if _is_link(source):
             data = await _fetched(source, transport=self._transport, guard=guard)
+        elif is_stored(source):
+            data = await anyio.to_thread.run_sync(_stored, source, limiter=uploads())
         else:
             data = await anyio.to_thread.run_sync(_read, source)
         try:
             found = await anyio.to_thread.run_sync(fitted, data, bounds, limiter=decoders())
         except BadImage as error:
             raise BadReference(f"{_shown(source)} {error.message}") from error
-        if found.data is not data or _is_link(source):
+        if found.data is not data or _is_elsewhere(source):
             await anyio.to_thread.run_sync(_keep, self._folder / key, found.data)
             self._kept[key] = replace(found, data=b"")
         return found
@@ -164,7 +168,7 @@ class References:
     async def _key(self, source: str, bounds: Bounds) -> str:
         """What tells one made-ready picture from another: where it comes from, its version, and the bounds."""
         version: object = None
-        if not _is_link(source):
+        if not _is_elsewhere(source):
             try:
                 facts = await anyio.to_thread.run_sync(os.stat, source)
             except (OSError, ValueError) as error:  # ValueError: a null character in the path
@@ -191,6 +195,14 @@ def _keep(place: Path, data: bytes) -> None:
     with Aside(aside) as file:
         file.write([data])
     publish(aside, place)
+
+
+def _stored(source: str) -> bytes:
+    """An image of this batch out of its object store. Raises `StoreDown`."""
+    data = read(source)
+    if data is None:
+        raise BadReference(f"{source} is not there any more")
+    return data
 
 
 def _read(source: str) -> bytes:
@@ -243,6 +255,10 @@ async def _downloaded(url: str, what: str, transport: Transport, guard: AddressG
 
 def _is_link(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
+
+
+def _is_elsewhere(source: str) -> bool:
+    return _is_link(source) or is_stored(source)
 
 
 def _picture(source: str, found: Fitted) -> Picture:

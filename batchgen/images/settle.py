@@ -1,13 +1,14 @@
 """A file that is whole and durable becomes an output: decoded, told about, and given its place.
 
 It stays aside until everything is known that its name needs; never overwrites other bytes, never
-leaves the workspace. Everything here blocks and decodes: call it in a thread, behind `decoders()`.
+leaves its store. Everything here blocks and decodes: call it in a thread, behind `decoders()`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from batchgen.errors import BadImage, Blocked, LinkDead
@@ -19,11 +20,34 @@ from batchgen.images.naming import by_content, settled
 from batchgen.images.provenance import embed, write_sidecar
 from batchgen.images.verdicts import expired
 from batchgen.model import Download
-from batchgen.storage.local import Whole, below, digest_of, disk, inside, places, publish_new, remove
+from batchgen.storage.base import Store
+from batchgen.storage.disk import Disk
+from batchgen.storage.local import Whole, below, digest_of, disk, inside, places, remove
 
 
-def settle(workspace: Path, whole: Whole, work: Download) -> Saved:
-    """Give the `whole` file its place. Raises `BadImage`, `LinkDead`, `Blocked`, `WorkspaceError`."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A verified file that only lacks its place: `saved` tells of it, with the place it wants.
+
+    `file` is the one that came, or a copy of it with words in it.
+    """
+
+    file: Path
+    saved: Saved
+
+
+def settle(store: Store, whole: Whole, work: Download) -> Saved:
+    """Give the `whole` file its place and take it away. Raises as `make` and `place` do."""
+    with disk():
+        made = make(whole, work)
+        saved = place(store, made, work)
+        if made.file != whole.path:
+            remove(whole.path)
+        return saved
+
+
+def make(whole: Whole, work: Download) -> Made:
+    """Decode it, and write words into a copy if that is wanted. Raises `BadImage`, `LinkDead`, `WorkspaceError`."""
     with disk():
         facts = _facts(whole)
         aside, sha256 = whole.path, whole.sha256
@@ -36,29 +60,43 @@ def settle(workspace: Path, whole: Whole, work: Download) -> Saved:
                 came, sha256 = sha256, digest
             except NotEmbedded as error:
                 warnings = (f"nothing is embedded: {error}",)
-        path = publish_new(told, _place(workspace, work, sha256, extension(facts.format)), sha256)
-        if told != aside:
-            remove(aside)
-        size = whole.size if told == aside else path.stat().st_size
-        saved = _saved(workspace, path, facts, sha256, size)
-        saved = dataclasses.replace(saved, came=came, look=look, warnings=warnings)
-        if work.rules.sidecar:
-            write_sidecar(workspace, saved, work.about)
-        return saved
+        size = whole.size if told == aside else told.stat().st_size
+        saved = _saved(settled(work.target, sha256, extension(facts.format)), facts, sha256, size)
+        return Made(told, dataclasses.replace(saved, came=came, look=look, warnings=warnings))
+
+
+def place(store: Store, made: Made, work: Download) -> Saved:
+    """Bring a made file to its place in the store. Raises `Blocked`, `StoreDown`, `WorkspaceError`."""
+    path = store.publish_new(made.file, made.saved.path, made.saved.sha256)
+    saved = dataclasses.replace(made.saved, path=path, store=store.address)
+    if work.rules.sidecar:
+        write_sidecar(store, saved, work.about)
+    return saved
 
 
 def settle_spool(workspace: Path, work: Download) -> Saved:
     """Give the spooled image of `work` its place, also when an earlier run did so and died."""
+    path, store = spooled(workspace, work), Disk(workspace)
+    with disk():
+        if path.exists():
+            return settle(store, whole_at(path), work)
+        saved = _settled_before(workspace, work)
+        if work.rules.sidecar:
+            write_sidecar(store, saved, work.about)
+        return saved
+
+
+def spooled(workspace: Path, work: Download) -> Path:
+    """Where the inline image of `work` waits. Raises `Blocked`."""
     path = inside(workspace, work.spool or "")
     if path is None:
         raise Blocked("the spooled image lies outside the workspace")
-    with disk():
-        if path.exists():
-            return settle(workspace, Whole(path, digest_of(path).hexdigest(), path.stat().st_size), work)
-        saved = _settled_before(workspace, work)
-        if work.rules.sidecar:
-            write_sidecar(workspace, saved, work.about)
-        return saved
+    return path
+
+
+def whole_at(path: Path) -> Whole:
+    """A file of an earlier try, read once more. Raises `OSError`."""
+    return Whole(path, digest_of(path).hexdigest(), path.stat().st_size)
 
 
 def _settled_before(workspace: Path, work: Download) -> Saved:
@@ -68,7 +106,7 @@ def _settled_before(workspace: Path, work: Download) -> Saved:
         sha256 = digest_of(path).hexdigest()
         place = _place(workspace, work, sha256, path.suffix[1:])
         if not by_content(work.target) or (path.parent == place.parent and path.name.startswith(place.stem)):
-            return _saved(workspace, path, inspect(path), sha256, path.stat().st_size)
+            return _saved(below(workspace, path), inspect(path), sha256, path.stat().st_size)
     raise LinkDead("the inline image is no longer in the workspace")
 
 
@@ -102,9 +140,9 @@ def _facts(whole: Whole) -> ImageFacts:
         raise
 
 
-def _saved(workspace: Path, path: Path, facts: ImageFacts, sha256: str, size: int) -> Saved:
+def _saved(path: str, facts: ImageFacts, sha256: str, size: int) -> Saved:
     return Saved(
-        path=below(workspace, path),
+        path=path,
         sha256=sha256,
         bytes=size,
         width=facts.width,

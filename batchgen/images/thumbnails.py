@@ -12,7 +12,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
+from batchgen.storage.base import Readable
 from batchgen.storage.local import inside
+from batchgen.storage.stores import opened
 
 FOLDER: Final = ".thumbnails"
 """Below the workspace."""
@@ -25,18 +27,24 @@ ENDING: Final = ".webp"
 _QUALITY: Final = 72
 
 
-def thumbnail(workspace: Path, path: str, sha256: str) -> Path | None:
+def thumbnail(workspace: Path, path: str, sha256: str, store: str | None = None) -> Path | None:
     """The small copy of the saved picture at `path`, made now if it isn't there yet.
 
-    None when the picture is not in the workspace, or can't be decoded. Raises `OSError` when the copy can't be written.
+    None when the picture is not in its store (None: the workspace), or can't be decoded. Raises `OSError` when the
+    copy can't be written, and `StoreDown`.
     """
-    picture = inside(workspace, path)
-    if picture is None or not picture.is_file():
-        return None
     place = workspace / FOLDER / sha256[:2] / f"{sha256}{ENDING}"
+    if store is None:
+        picture = inside(workspace, path)
+        if picture is None or not picture.is_file():
+            return None
     if place.exists():
         return place
-    data = _shrunk(picture)
+    file = opened(workspace, store).open(path)
+    if file is None:
+        return None
+    with file:
+        data = _shrunk(file)
     if data is None:
         return None
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +55,7 @@ def thumbnail(workspace: Path, path: str, sha256: str) -> Path | None:
     return place
 
 
-def _shrunk(picture: Path) -> bytes | None:
+def _shrunk(picture: Readable) -> bytes | None:
     from PIL import Image, ImageOps  # late: it costs 50 ms that `status` must not pay
 
     Image.MAX_IMAGE_PIXELS = None  # `inspect` refused what is too large when it was downloaded

@@ -15,6 +15,7 @@ from batchgen.model import Endpoint, Job, Turn
 from batchgen.providers.costs import PriceList
 from batchgen.providers.profile import Conversation
 from batchgen.providers.shape import shape
+from batchgen.storage.stores import source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,10 @@ async def descended(context: Context, job: Job, provider: str) -> Descent | None
     turns = await _conversation(context, origin, provider)
     if turns and _known_by_id(context, origin, turns[-1], job, provider):
         return Descent(job, turns)
-    picture = str((context.workspace / origin.path).absolute())
+    if origin.store is not None:
+        picture = source_of(origin.store, origin.path)
+    else:
+        picture = str((context.workspace / origin.path).absolute())
     return Descent(replace(job, references=(picture, *job.references)), turns)
 
 

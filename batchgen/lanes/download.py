@@ -16,13 +16,14 @@ from datetime import UTC, datetime
 import anyio
 from anyio.abc import TaskGroup
 
-from batchgen.errors import JobError
+from batchgen.errors import JobError, StoreDown
 from batchgen.events import Event, Failed, Generated, Saved
 from batchgen.images.naming import target, templated, values_of
 from batchgen.images.provenance import about
 from batchgen.images.remarks import about_shape
 from batchgen.lanes.context import Context
 from batchgen.ledger.records import DueOutput
+from batchgen.ledger.rows import STORE_DOWN
 from batchgen.limiter import Bell
 from batchgen.model import END_STATES, Download, JobState, OutputState, Recovery
 from batchgen.retry import DownloadVerdict, decide_download
@@ -49,6 +50,7 @@ class DownloadLane:
         self._claimed: deque[DueOutput] = deque()
         self._busy: set[int] = set()
         self._asked: set[int] = set()
+        self._store_down: str | None = None
         self.put_off: set[int] = set()
         self.bell = Bell()
         context.stop.listen(self.bell.ring)
@@ -115,6 +117,8 @@ class DownloadLane:
     async def _record(self, event: Event, output: DueOutput) -> None:
         context = self._context
         if isinstance(event, Saved):
+            if event.store is not None:
+                await self._store_said(event.store, None, None)
             exact = output.provider not in context.simulated
             remarks = about_shape(output.job, event.width, event.height, exact=exact)
             event = replace(event, warnings=(*event.warnings, *remarks))
@@ -134,10 +138,22 @@ class DownloadLane:
             verdict = self._judge(error, output)
         if verdict.state is OutputState.REMOTE and verdict.at is None:
             self.put_off.add(output.output_id)
+        if isinstance(error, StoreDown):
+            if self._store_down is None:
+                log.warning("images wait in the workspace: %s", error.message)
+            await self._store_said(context.rules.store or "", error.message, verdict.at)
         moved = await context.ledger.output_failed(
             output.output_id, error, context.now(), state=verdict.state, not_before=verdict.at
         )
         await self._moved(output, moved)
+
+    async def _store_said(self, store: str, reason: str | None, until: float | None) -> None:
+        """Tell whoever watches, and `status`, why images wait here for their store; None: they don't any more."""
+        if reason is not None or self._store_down:
+            self._context.sink.waiting(store, until, reason and reason.removeprefix(f"{store}: "))
+        if reason != self._store_down:
+            self._store_down = reason
+            await self._context.ledger.note(STORE_DOWN, reason or "")
 
     def _judge(self, error: JobError, output: DueOutput) -> DownloadVerdict:
         context = self._context

@@ -33,6 +33,7 @@ _IN_ORDER = (
     "merge_counts",
     "merge_rounds",
     "merge_attempts",
+    "merge_stores",
     "merge_outputs",
     "merge_replies",
     "merge_costs",

@@ -33,7 +33,7 @@ from batchgen.ledger.records import (
     Status,
     Unpriced,
 )
-from batchgen.ledger.rows import Params, dump, filter_params, job_record, origin_of, saved_reply, unpriced
+from batchgen.ledger.rows import STORE_DOWN, Params, dump, filter_params, job_record, origin_of, saved_reply, unpriced
 from batchgen.ledger.statements import SQL
 from batchgen.model import Entry, JobState, LookedAt, OutputState
 
@@ -151,7 +151,7 @@ class Reader:
         return await self.ask(lambda db: int(db.execute(SQL["warned_total"]).fetchone()[0]))
 
     async def missing_files(self) -> list[int]:
-        """Ids of the saved outputs of all jobs as they stand whose file is not there."""
+        """Ids of the saved outputs of all jobs as they stand whose file is not in the workspace, but should be."""
 
         def missing(db: sqlite3.Connection) -> list[int]:
             rows = db.execute(SQL["current_files"])
@@ -159,10 +159,22 @@ class Reader:
 
         return await self.ask(missing)
 
+    async def stores(self) -> list[str]:
+        """The addresses of all object stores that hold, or held, an image of this batch."""
+        return [row["address"] for row in await self.ask(partial(_rows, "stores", {}))]
+
+    async def objects(self, address: str) -> list[tuple[int, str]]:
+        """Id and path of the saved outputs of all jobs as they stand whose image is in that store."""
+        rows = await self.ask(partial(_rows, "current_objects", {"address": address}))
+        return [(row["id"], row["path"]) for row in rows]
+
     async def files(self) -> AsyncIterator[SavedFile]:
         """Every saved file of every round, of all jobs."""
         async for row in self._pages("page_of_files", {}, "id"):
-            yield SavedFile(row["path"], row["sha256"], row["bytes"], row["job"], row["id"], bool(row["current"]))
+            current = bool(row["current"])
+            yield SavedFile(
+                row["path"], row["sha256"], row["bytes"], row["job"], row["id"], current, row["address"]
+            )
 
     async def replies(self, filter: Filter) -> AsyncIterator[SavedReply]:
         """The kept replies of the jobs that fit, in their current round, oldest attempt first."""
@@ -274,6 +286,7 @@ def _status(db: sqlite3.Connection, now: float) -> Status:
         unsettled_cost=unsettled["most"],
         rehearsal=bool(_note(db, "rehearsal")),
         shard=_note(db, "shard") or None,
+        store_down=_note(db, STORE_DOWN) or None,
         providers=_providers(db, {state: n for (subject, state), n in tally.items() if subject == "cost"}),
     )
 

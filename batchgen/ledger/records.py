@@ -1,6 +1,6 @@
 """What the ledger gives back: rows as frozen values. No SQL here, no I/O.
 
-Times are epoch seconds (UTC). Paths are relative to the workspace.
+Times are epoch seconds (UTC). Paths are relative to the workspace, or to the object `store` beside them.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class OutputRecord:
     """the `number` of the attempt that brought it"""
     settled_at: float | None = None
     """when it was saved, or when its last download failed"""
+    store: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +234,8 @@ class Status:
     """every provider was simulated: nothing was paid"""
     shard: str | None = None
     """of which part of the batch these are the numbers; None: of all of it"""
+    store_down: str | None = None
+    """why images wait in the workspace for their object store"""
     providers: Mapping[str, ProviderStatus] = field(default_factory=dict)
 
 
@@ -292,6 +295,7 @@ class Origin:
 
     job: Job
     path: str
+    store: str | None
     provider: str
     gen_id: str | None
     images: int | None
@@ -325,6 +329,7 @@ class SavedFile:
     output_id: int = 0
     current: bool = True
     """False: of an earlier wording of the job, or replaced since"""
+    store: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,6 +110,10 @@ def job_of(row: sqlite3.Row) -> Job:
     )
 
 
+STORE_DOWN = "store_down"
+"""The note that says why images wait in the workspace for their object store; empty when they don't."""
+
+
 def route_of(providers: Iterable[str]) -> str:
     """How the ledger writes the providers that a job may go to: `apiyi > tu-zi`."""
     return NEXT.join(providers)
@@ -217,6 +221,7 @@ def origin_of(row: sqlite3.Row) -> Origin:
     return Origin(
         job=job_of(row).at(row["attempt_provider"]),
         path=row["path"],
+        store=row["address"],
         provider=row["attempt_provider"],
         gen_id=row["gen_id"],
         images=row["images"],
@@ -265,6 +270,7 @@ def _output(row: sqlite3.Row, attempt: int) -> OutputRecord:
         expires_at=row["expires_at"],
         state=OutputState(row["state"]),
         path=row["path"],
+        store=row["address"],
         sha256=row["sha256"],
         bytes=row["bytes"],
         width=row["width"],

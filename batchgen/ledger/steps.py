@@ -157,8 +157,11 @@ def saved(db: sqlite3.Connection, output_id: int, file: Saved, at: float) -> Job
         "width": file.width,
         "height": file.height,
         "format": file.format,
+        "store": file.store,
         "at": at,
     }
+    if file.store is not None:
+        db.execute(SQL["keep_store"], {"store": file.store})
     _change(db, "output_saved", params, f"output {output_id} is not remote")
     return _after_download(db, output, job)
 

@@ -6,6 +6,7 @@ raised together. Memory does not grow with the jobs, but for one small hash an i
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -179,7 +180,7 @@ def open_manifest(
         digest=hashlib.sha256("".join(written.digests.values()).encode()).hexdigest(),
         settings=_settings(written.head.settings),
         profiles=lookup.found,
-        output=_output(written.head.output),
+        output=_output(written.head.output, night),
         night=night,
         shard=shard,
         _written=written,
@@ -220,6 +221,7 @@ def _settings(section: SettingsSection | None) -> Settings:
     return Settings(**written)
 
 
-def _output(section: OutputSection | None) -> OutputRules:
-    """What the section writes over the defaults of `OutputRules`."""
-    return OutputRules(**section.model_dump(exclude_none=True)) if section else OutputRules()
+def _output(section: OutputSection | None, night: Night | None) -> OutputRules:
+    """What the section writes over the defaults of `OutputRules`; a rehearsal leaves the real bucket alone."""
+    rules = OutputRules(**section.model_dump(exclude_none=True)) if section else OutputRules()
+    return rules if night is None else dataclasses.replace(rules, store=None)

@@ -143,6 +143,11 @@ OUTPUT: Final[Mapping[str, Key]] = {
     "embed": Key("true or false", "false", "Prompt, model, provider and ids go into the file; the pixels stay."),
     "sidecar": Key("true or false", "false", "`cat.png.json` beside `cat.png`, with all that is known."),
     "near_duplicates": Key("true or false", "false", "Remark images that look like an earlier one."),
+    "store": Key(
+        "address",
+        "the workspace",
+        "Put the images into a bucket: `s3://bucket/prefix`, `gs://`, `az://`, or `file:///folder`. Extra `objects`.",
+    ),
 }
 
 SIMULATE: Final[Mapping[str, Key]] = {

@@ -43,6 +43,7 @@ from batchgen.manifest.fields import (
 )
 from batchgen.manifest.matrix import Axis, axes_of
 from batchgen.manifest.reference import SECTIONS, SIMULATE
+from batchgen.manifest.store import StoreAddress
 from batchgen.manifest.words import shortened
 from batchgen.model import Json
 from batchgen.providers.builtin import BUILTIN
@@ -182,6 +183,7 @@ class OutputSection(Section):
     embed: Flag = None
     sidecar: Flag = None
     near_duplicates: Flag = None
+    store: StoreAddress = None
 
 
 class Head(Section):

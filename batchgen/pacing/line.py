@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from batchgen.errors import BadReference, JobError, NoWorker, RateLimited, ReferenceLost, Saturated, WorkerLost
+from batchgen.errors import (
+    BadReference,
+    JobError,
+    NoWorker,
+    RateLimited,
+    ReferenceLost,
+    Saturated,
+    StoreDown,
+    WorkerLost,
+)
 from batchgen.pacing.breaker import Breaker
 from batchgen.pacing.window import Learned, Window
 from batchgen.retry import LONGEST_TOLD_WAIT
@@ -143,7 +152,7 @@ class Line:
 
     def failed(self, trip: Trip, error: JobError, now: float) -> bool:
         """It brought none. True when it was refused as one more than was ever served: the line's own asking."""
-        if isinstance(error, ReferenceLost | BadReference) and error.status is None:
+        if isinstance(error, ReferenceLost | BadReference | StoreDown) and error.status is None:
             return False  # found out here: the provider was not asked
         if isinstance(error, NoWorker | WorkerLost):
             return False  # our own trouble, which tells nothing of the provider

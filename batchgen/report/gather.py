@@ -43,6 +43,7 @@ class Shot:
     provider: str
     ratio: str | None
     path: str
+    store: str | None
     sha256: str
     width: int
     height: int
@@ -169,6 +170,7 @@ class Facts:
             provider=record.provider,
             ratio=job.size or job.ratio,
             path=output.path,
+            store=output.store,
             sha256=output.sha256,
             width=output.width or 1,
             height=output.height or 1,

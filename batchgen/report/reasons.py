@@ -28,6 +28,7 @@ WORDS: Final[Mapping[str, str]] = {
     "refused": "The provider's content policy turned the prompt or its pictures down.",
     "bad_request": "The provider will never take this request as it is.",
     "unknown_model": "The provider has no such model, or not for this key.",
+    "store": "The object store of the images could not be reached, or refused.",
     "reference_lost": "A reference is a link, and its host did not give the picture.",
     "reference_unread": "The provider could not fetch a reference from its link.",
     "bad_reference": "A reference picture is missing, unreadable or not taken by the provider.",

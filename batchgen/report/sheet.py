@@ -12,6 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from batchgen.report.gather import Facts, Shot
 from batchgen.report.markup import link, text
+from batchgen.storage.stores import source_of
 from batchgen.summary import counted
 
 MOST_COLUMNS: Final = 12
@@ -114,6 +115,9 @@ def _figure(shot: Shot, source: Source, size: tuple[int, int]) -> str:
         f'<img src="{small}" alt="{text(shot.prompt)}" title="{text(shot.prompt)}"'
         f' width="{size[0]}" height="{size[1]}" loading="lazy" decoding="async">'
     )
+    if shot.store is not None:
+        # No browser follows s3:// and its like; whoever wants the file finds its address here.
+        return f'<figure><span title="{text(source_of(shot.store, shot.path))}">{image}</span>{caption}</figure>'
     return f'<figure><a href="{link(shot.path)}">{image}</a>{caption}</figure>'
 
 

@@ -9,13 +9,13 @@ import base64
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from batchgen.images.ahead import ahead
+from batchgen.images.ahead import FAR, THREADS, ahead
 from batchgen.images.thumbnails import ENDING, MIME, thumbnail
 from batchgen.report.gather import Shot
 from batchgen.report.markup import link
@@ -46,14 +46,14 @@ def write_report(
     workspace: Path, subject: Subject, told: Callable[[int], None], *, most_inline: int = MOST_INLINE
 ) -> Written:
     """Write the page. `told` hears after each picture how many small copies are there. Raises `OSError`."""
-    small: dict[str, Path] = {}  # by the path of its picture
+    small: dict[tuple[str | None, str], Path] = {}  # by the store and path of its picture
     total = lost = 0
     shots = subject.facts.pictures
     for number, (shot, place) in enumerate(_thumbnails(workspace, shots), 1):
         if place is None:
             lost += 1
         else:
-            small[shot.path] = place
+            small[shot.store, shot.path] = place
             total += place.stat().st_size
         told(number)
     beside = total > most_inline
@@ -62,7 +62,7 @@ def write_report(
         _fill(folder, small)
 
     def source(shot: Shot) -> str | None:
-        place = small.get(shot.path)
+        place = small.get((shot.store, shot.path))
         if place is None:
             return None
         if beside:
@@ -78,10 +78,11 @@ def write_report(
 
 
 def _thumbnails(workspace: Path, shots: Sequence[Shot]) -> Iterator[tuple[Shot, Path | None]]:
-    return ahead(shots, lambda shot: thumbnail(workspace, shot.path, shot.sha256))
+    threads = FAR if any(shot.store for shot in shots) else THREADS
+    return ahead(shots, lambda shot: thumbnail(workspace, shot.path, shot.sha256, shot.store), threads)
 
 
-def _fill(folder: Path, small: dict[str, Path]) -> None:
+def _fill(folder: Path, small: Mapping[tuple[str | None, str], Path]) -> None:
     folder.mkdir(exist_ok=True)
     for place in small.values():
         target = folder / place.name

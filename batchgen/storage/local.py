@@ -14,15 +14,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Final, Self
+from pathlib import Path, PurePath
+from typing import Final, Self, TypeVar
 
 from batchgen.errors import WorkspaceError
 
 INCOMING: Final = "images/.incoming"
 """Below the workspace: unfinished downloads and decoded inline images that have no place yet."""
 
+TOLD: Final = ".told"
+"""Ending of what is not whole yet, in that folder."""
+
 _READ: Final = 1 << 20
+_Path = TypeVar("_Path", bound=PurePath)
 
 
 @contextmanager
@@ -150,7 +154,7 @@ def publish_new(aside: Path, target: Path, sha256: str) -> Path:
     raise AssertionError("unreachable: the places never end")
 
 
-def places(target: Path) -> Iterator[Path]:
+def places(target: _Path) -> Iterator[_Path]:
     """The names that `publish_new` tries, in this order, without end."""
     yield target
     number = 2

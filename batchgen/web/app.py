@@ -27,7 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from batchgen.answers import job_answer
-from batchgen.errors import WorkspaceError
+from batchgen.errors import StoreDown, WorkspaceError
 from batchgen.images.thumbnails import MIME, thumbnail
 from batchgen.ledger.orders import Order, Wish, give
 from batchgen.ledger.reader import Reader
@@ -36,6 +36,7 @@ from batchgen.ledger.rows import Params
 from batchgen.ledger.store import Ledger
 from batchgen.model import END_STATES, JobState, OutputState
 from batchgen.storage.local import inside
+from batchgen.storage.stores import bucket
 from batchgen.summary import Commands
 from batchgen.web import views
 from batchgen.web.guard import Guard
@@ -71,7 +72,12 @@ def application(workspace: Path, hosts: frozenset[str], token: str, leaving: Cal
         Route("/favicon.ico", page.icon),
         Mount("/static", StaticFiles(packages=[("batchgen.web", "static")])),
     ]
-    return Starlette(routes=routes, lifespan=lifespan, middleware=[Middleware(Guard, hosts=hosts, token=token)])
+    return Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[Middleware(Guard, hosts=hosts, token=token)],
+        exception_handlers={StoreDown: _store_down},
+    )
 
 
 class _Page:
@@ -144,7 +150,12 @@ class _Page:
         if output is None:
             return PlainTextResponse("no such picture", status_code=404)
         path = await anyio.to_thread.run_sync(
-            thumbnail, self._workspace, output.path or "", output.sha256 or "", limiter=self._shrinking
+            thumbnail,
+            self._workspace,
+            output.path or "",
+            output.sha256 or "",
+            output.store,
+            limiter=self._shrinking,
         )
         if path is None:
             return PlainTextResponse("the picture is not on disk", status_code=404)
@@ -153,10 +164,19 @@ class _Page:
     async def picture(self, request: Request) -> Response:
         """A picture as it was saved."""
         output = await self._output(request)
+        if output is not None and output.store is not None:
+            return await self._stored(output, output.store)
         path = inside(self._workspace, output.path) if output is not None and output.path else None
         if output is None or path is None or not path.is_file():
             return PlainTextResponse("the picture is not on disk", status_code=404)
         return FileResponse(path, media_type=f"image/{output.format}", headers=_FOREVER)
+
+    async def _stored(self, output: OutputRecord, store: str) -> Response:
+        """A picture out of object storage: it comes through here, so that the browser needs no credentials."""
+        file = await anyio.to_thread.run_sync(bucket(store).open, output.path or "")
+        if file is None:
+            return PlainTextResponse("the picture is not in its store", status_code=404)
+        return Response(file.read(), media_type=f"image/{output.format}", headers=_FOREVER)
 
     async def style(self, request: Request) -> Response:
         """The look that the report and this page share."""
@@ -221,6 +241,10 @@ class _Page:
         page = self._templates.get_template(name)
         name = self._workspace.resolve().name
         return HTMLResponse(page.render(name=name, token=self._token, **values), headers={"cache-control": "no-store"})
+
+
+async def _store_down(request: Request, error: Exception) -> Response:
+    return PlainTextResponse(str(error), status_code=502)
 
 
 def _filter(asked: Mapping[str, str]) -> Filter:

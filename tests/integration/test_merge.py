@@ -29,7 +29,7 @@ from tests.integration.ledger_builders import clock, entries, start
 
 MEMORY = Path("/dev/shm")
 COPIED = {"jobs", "rounds", "attempts", "outputs", "replies", "runs", "paces", "traffic", "routes"}
-MADE_ANEW = {"tally", "notes"}
+MADE_ANEW = {"tally", "notes", "stores"}
 LEFT = {"pictures", "orders"}
 """Of the reading that the next run makes anew, and of runs that are over."""
 
@@ -85,6 +85,7 @@ def fill(workspace: Path, number: int) -> None:
         "superseded": {"outputs": 0},
         "spool": {"outputs": "images/.incoming/a3-0"},
         "path": {"outputs": "images/here.png"},
+        "store": {"outputs": 1},
         "cost": {"attempts": None},
     }
     with closing(sqlite3.connect(workspace / "ledger.db")) as db, db:
@@ -97,6 +98,7 @@ def fill(workspace: Path, number: int) -> None:
             marks = ",".join("?" * len(columns))
             db.execute(f"INSERT INTO {table} ({','.join(name for name, _ in columns)}) VALUES ({marks})", values)
         db.execute("UPDATE attempts SET cost = 0.5")
+        db.execute("INSERT INTO stores (id, address) VALUES (1, ?)", (f"s3://bucket/{number}",))
 
 
 def test_every_column_of_every_table_is_carried_over_with_its_keys_shifted(tmp_path: Path) -> None:
@@ -107,8 +109,8 @@ def test_every_column_of_every_table_is_carried_over_with_its_keys_shifted(tmp_p
     merged(tmp_path / "all", one, two)
     tables = {name for (name,) in rows(one, "SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert tables == COPIED | MADE_ANEW | LEFT, "say in queries/merging.sql and here what becomes of a new table"
-    shifted = {"attempts": {"id": 3, "job": 1}, "outputs": {"id": 5, "job": 1, "attempt": 3}, "runs": {"id": 1}}
-    shifted |= {"jobs": {"key": 1}, "rounds": {"job": 1}, "replies": {"attempt": 3}}
+    shifted = {"attempts": {"id": 3, "job": 1}, "outputs": {"id": 5, "job": 1, "attempt": 3, "store": 1}}
+    shifted |= {"jobs": {"key": 1}, "rounds": {"job": 1}, "replies": {"attempt": 3}, "runs": {"id": 1}}
     for table in COPIED:
         names = [name for _, name, *_ in rows(one, f"PRAGMA table_info({table})")]
         assert all(None not in row for row in rows(one, f"SELECT * FROM {table}"))

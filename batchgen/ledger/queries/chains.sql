@@ -37,7 +37,8 @@ WHERE c.state = 'cancelled' AND c.error_kind = 'parent' AND c.listed = 1
 SELECT * FROM jobs WHERE id = :id;
 
 -- name: origin
-SELECT jobs.*, o.path, a.provider AS attempt_provider, a.gen_id, a.images, r.text AS reply
+SELECT jobs.*, o.path, s.address, a.provider AS attempt_provider, a.gen_id, a.images, r.text AS reply
 FROM jobs JOIN outputs AS o ON o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0
     JOIN attempts AS a ON a.id = o.attempt LEFT JOIN replies AS r ON r.attempt = a.id
+    LEFT JOIN stores AS s ON s.id = o.store
 WHERE jobs.id = :id AND o.position = :position AND o.state = 'saved';

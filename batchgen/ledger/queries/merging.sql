@@ -21,7 +21,7 @@ SELECT key, value FROM notes;
 
 -- name: shard_files
 SELECT o.path, o.sha256, o.round = j.round AND NOT o.superseded AND j.listed AS current
-FROM shard.outputs AS o JOIN shard.jobs AS j ON j.key = o.job WHERE o.path IS NOT NULL;
+FROM shard.outputs AS o JOIN shard.jobs AS j ON j.key = o.job WHERE o.path IS NOT NULL AND o.store IS NULL;
 
 -- name: shard_spools
 SELECT DISTINCT spool FROM shard.outputs WHERE spool IS NOT NULL;
@@ -93,15 +93,20 @@ SELECT id + :attempts, job + :jobs, number, round, provider, idempotency_key, co
     asked_again, key_env, reserved, unsettled
 FROM shard.attempts ORDER BY id;
 
+-- name: merge_stores
+INSERT OR IGNORE INTO main.stores (address) SELECT address FROM shard.stores ORDER BY id;
+
 -- name: merge_outputs
+-- What is in an object store stays there; files of the workspace may have got other names.
 INSERT INTO main.outputs (id, job, attempt, round, position, url, alternatives, spool, expires_at, state, path, sha256,
     bytes, width, height, format, tries, not_before, error_kind, error_code, error_message, settled_at, superseded,
-    counted, warnings, came, look, second_chance)
+    counted, warnings, came, look, second_chance, store)
 SELECT id + :outputs, job + :jobs, attempt + :attempts, round, position, url, alternatives,
     (SELECT new FROM temp.moved WHERE old = spool), expires_at, state,
-    ifnull((SELECT new FROM temp.moved WHERE old = path), path), sha256,
+    ifnull((SELECT new FROM temp.moved WHERE old = path AND store IS NULL), path), sha256,
     bytes, width, height, format, tries, not_before, error_kind, error_code, error_message, settled_at, superseded,
-    counted, warnings, came, look, second_chance
+    counted, warnings, came, look, second_chance,
+    (SELECT m.id FROM main.stores AS m JOIN shard.stores AS s ON s.address = m.address WHERE s.id = store)
 FROM shard.outputs ORDER BY id;
 
 -- name: merge_replies

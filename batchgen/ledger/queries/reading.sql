@@ -55,17 +55,25 @@ SELECT count(*) FROM jobs WHERE listed = 1 AND (warnings <> '[]' OR key IN (
 SELECT * FROM attempts WHERE job IN (SELECT value FROM json_each(:keys)) ORDER BY job, number;
 
 -- name: outputs_of
-SELECT o.* FROM outputs AS o JOIN jobs AS j ON j.key = o.job
+SELECT o.*, s.address FROM outputs AS o JOIN jobs AS j ON j.key = o.job LEFT JOIN stores AS s ON s.id = o.store
 WHERE o.job IN (SELECT value FROM json_each(:keys)) AND (:all OR (o.round = j.round AND o.superseded = 0))
 ORDER BY o.job, o.round, o.position, o.id;
 
 -- name: current_files
 SELECT o.id, o.path FROM outputs AS o JOIN jobs AS j ON j.key = o.job
-WHERE o.state = 'saved' AND o.round = j.round AND o.superseded = 0;
+WHERE o.state = 'saved' AND o.store IS NULL AND o.round = j.round AND o.superseded = 0;
+
+-- name: current_objects
+SELECT o.id, o.path FROM outputs AS o JOIN jobs AS j ON j.key = o.job
+WHERE o.state = 'saved' AND o.store = (SELECT id FROM stores WHERE address = :address)
+    AND o.round = j.round AND o.superseded = 0;
+
+-- name: stores
+SELECT address FROM stores ORDER BY id;
 
 -- name: page_of_files
-SELECT o.id, o.path, o.sha256, o.bytes, j.id AS job, (o.round = j.round AND NOT o.superseded) AS current
-FROM outputs AS o JOIN jobs AS j ON j.key = o.job
+SELECT o.id, o.path, o.sha256, o.bytes, j.id AS job, (o.round = j.round AND NOT o.superseded) AS current, s.address
+FROM outputs AS o JOIN jobs AS j ON j.key = o.job LEFT JOIN stores AS s ON s.id = o.store
 WHERE o.id > :after AND o.state = 'saved' ORDER BY o.id LIMIT :limit;
 
 -- name: reply

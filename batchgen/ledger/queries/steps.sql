@@ -91,9 +91,12 @@ SELECT id, job, round, position, superseded, state FROM outputs WHERE id = :outp
 
 -- name: output_saved
 UPDATE outputs SET state = 'saved', path = :path, sha256 = :sha256, bytes = :bytes, width = :width, height = :height,
-    format = :format, came = :came, look = :look, warnings = :warnings, settled_at = :at, not_before = NULL, spool = NULL, second_chance = 0,
+    format = :format, store = (SELECT id FROM stores WHERE address = :store), came = :came, look = :look, warnings = :warnings, settled_at = :at, not_before = NULL, spool = NULL, second_chance = 0,
     error_kind = NULL, error_code = NULL, error_message = NULL
 WHERE id = :output AND state = 'remote';
+
+-- name: keep_store
+INSERT OR IGNORE INTO stores (address) VALUES (:store);
 
 -- name: same_bytes
 SELECT j.id AS job, o.position FROM outputs AS o JOIN jobs AS j ON j.key = o.job
@@ -114,7 +117,7 @@ UPDATE outputs SET state = :state, settled_at = :at, tries = tries + 1, not_befo
 WHERE id = :output AND state = 'remote';
 
 -- name: output_lost
-UPDATE outputs SET state = 'remote', path = NULL, sha256 = NULL, bytes = NULL, tries = 0, not_before = NULL
+UPDATE outputs SET state = 'remote', path = NULL, store = NULL, sha256 = NULL, bytes = NULL, tries = 0, not_before = NULL
 WHERE id = :output AND state = 'saved' AND url IS NOT NULL;
 
 -- name: links_of_attempt

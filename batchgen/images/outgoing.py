@@ -1,0 +1,84 @@
+"""Images on their way to an object store: verified first, in the workspace, and kept there until the ledger has them.
+
+So a store that is down costs no image whose link dies meanwhile, and a crash between the upload and the ledger
+costs nothing: the same bytes at their place count. Everything here but `uploads` blocks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Final
+
+import anyio
+from anyio.lowlevel import RunVar
+
+from batchgen.errors import BadImage, LinkDead
+from batchgen.events import Saved
+from batchgen.images.partial import PartialFile
+from batchgen.images.settle import Made, make, place, spooled, whole_at
+from batchgen.model import Download
+from batchgen.storage.base import Store
+from batchgen.storage.local import INCOMING, TOLD, disk, publish, remove
+
+WHOLE: Final = ".whole"
+"""Ending of a download that is verified and not yet in its store."""
+
+_UPLOADS_AT_ONCE: Final = 32
+_uploads: RunVar[anyio.CapacityLimiter] = RunVar("batchgen uploads")
+
+
+def uploads() -> anyio.CapacityLimiter:
+    """The event loop's limit on threads that upload: they wait for the network, and hold a file in memory each."""
+    try:
+        return _uploads.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(_UPLOADS_AT_ONCE)
+        _uploads.set(limiter)
+        return limiter
+
+
+def waiting(workspace: Path, work: Download) -> Made | None:
+    """The image of `work` that is here already: inline, or brought by an earlier try. None: it is to be fetched.
+
+    Raises `LinkDead` for an inline image that is gone, `BadImage` for one that is none, `WorkspaceError`.
+    """
+    path = _whole(workspace, work) if work.spool is None else spooled(workspace, work)
+    with disk():
+        if not path.exists():
+            if work.spool is not None:
+                raise LinkDead("the inline image is no longer in the workspace")
+            return None
+        try:
+            return make(whole_at(path), work)
+        except BadImage:
+            if work.spool is not None:
+                raise
+            remove(path)  # damaged since it was verified: its link brings it again
+            return None
+
+
+def keep(workspace: Path, part: PartialFile, work: Download) -> Made:
+    """Verify a download that is at its end, and let it wait. Raises as `make` does."""
+    made = make(part.finish(), work)
+    whole = _whole(workspace, work)
+    publish(part.path, whole)
+    return dataclasses.replace(made, file=whole) if made.file == part.path else made
+
+
+def deliver(store: Store, made: Made, work: Download) -> Saved:
+    """Upload. The file stays; `forget` it when the ledger has the image. Raises as `place` does."""
+    with disk():
+        saved = place(store, made, work)
+        if made.file.suffix == TOLD:
+            remove(made.file)
+        return saved
+
+
+def forget(workspace: Path, work: Download) -> None:
+    """The ledger has the image: nothing of it is needed here any more."""
+    remove(_whole(workspace, work) if work.spool is None else spooled(workspace, work))
+
+
+def _whole(workspace: Path, work: Download) -> Path:
+    return workspace / INCOMING / f"o{work.output_id}{WHOLE}"

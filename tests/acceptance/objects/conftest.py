@@ -1,0 +1,67 @@
+"""An S3 server on this machine, which can be stopped and started again with all that is in it."""
+
+from __future__ import annotations
+
+import logging
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import Cli
+
+SECRET = "sEcReT-of-the-bucket-4f9a1c7e2b"
+
+
+class Bucket:
+    """The bucket `night`, and the server that holds it."""
+
+    def __init__(self) -> None:
+        server = pytest.importorskip("moto.server", reason="moto is not installed: pip install '.[s3]'")
+        self._make = server.ThreadedMotoServer
+        self.port = 0
+        self.start()
+        request = urllib.request.Request(f"{self.endpoint}/night", method="PUT")
+        urllib.request.urlopen(request).close()
+
+    @property
+    def endpoint(self) -> str:
+        """What stands in AWS_ENDPOINT_URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """At the port that it had before; what it holds outlives it."""
+        self._server = self._make(ip_address="127.0.0.1", port=self.port, verbose=False)
+        self._server.start()
+        self.port = self._server.get_host_and_port()[1]
+
+    def stop(self) -> None:
+        """Answer nobody any more."""
+        self._server.stop()
+
+
+@pytest.fixture
+def bucket(cli: Cli) -> Iterator[Bucket]:
+    """A server with an empty bucket `night`; the command line has its credentials."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    opened = Bucket()
+    cli.env.update(
+        AWS_ACCESS_KEY_ID="AKIATEST",
+        AWS_SECRET_ACCESS_KEY=SECRET,
+        AWS_REGION="us-east-1",
+        AWS_ENDPOINT_URL=opened.endpoint,
+    )
+    urllib.request.urlopen(
+        urllib.request.Request(f"{opened.endpoint}/moto-api/reset", method="POST")
+    ).close()
+    urllib.request.urlopen(urllib.request.Request(f"{opened.endpoint}/night", method="PUT")).close()
+    yield opened
+    opened.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What moto and flask warn of is theirs."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
