@@ -107,13 +107,16 @@ def read(text: str, *, whole: bool = True) -> Reading:
     previews = [link.url for link in links if link.form is Form.LINK and link.label.isdecimal()]
     task_urls = [link.url for link in links if _TASK_URL.match(link.url)]
     numbers = tuple(progress_in(rest + "\n"))
-    explained = _explain(rest)
-    urls = _results(rest, links, task_id, whole, explained)
+    urls = _shown(rest, links, whole)
+    explained = None if urls else _explain(rest)
+    urls = urls or _bare(rest, links, whole, named=task_id is None and explained is None)
     if not urls and previews and task_id is None and not numbers:
         urls = [(url, ()) for url in dict.fromkeys(previews)]
     elif len(urls) == 1 and previews:
         urls = [(urls[0][0], (*urls[0][1], *dict.fromkeys(previews)))]
     images = tuple(image for url, others in urls if (image := _found(url, others, lifted)) is not None)
+    if urls and not images:
+        explained = _explain(rest)
     gen = _GEN_LINE.search(rest)
     alts = (link.label for link in links if link.form is Form.IMAGE and _GEN_ALT.match(link.label))
     verdict = _verdict(images, explained, task_id, rest)
@@ -190,21 +193,22 @@ def _found(url: str, others: tuple[str, ...], lifted: list[str]) -> Found | None
 _Group = tuple[str, tuple[str, ...]]
 
 
-def _results(text: str, links: list[Link], task_id: str | None, whole: bool, explained: Meaning | None) -> list[_Group]:
-    """The pictures, best form first: views with their downloads, bare data URLs, bare links."""
+def _shown(text: str, links: list[Link], whole: bool) -> list[_Group]:
+    """The pictures in their best forms: views with their downloads, else data URLs that stand alone."""
     groups = _written(links, len(text) if not whole else None)
-    if groups:
-        return groups
-    if data := [f"data:{mark.group()}" for mark in _LIFTED.finditer(text)]:
-        return [(url, ()) for url in dict.fromkeys(data)]
+    return groups or [(url, ()) for url in dict.fromkeys(f"data:{mark.group()}" for mark in _LIFTED.finditer(text))]
+
+
+def _bare(text: str, links: list[Link], whole: bool, *, named: bool) -> list[_Group]:
+    """Links that stand alone and lead to a picture, else (`named`) what is called one or is the only thing there."""
     aside = {link.url for link in links}
     bare = [link for link in bare_links(text) if link.url not in aside and not _TASK_URL.match(link.url)]
     if not whole:
         bare = [link for link in bare if link.end < len(text)]
     pictures = [link.url for link in bare if is_image(link.url)]
-    if not pictures and task_id is None and explained is None:
-        named = [link for link in links if not link.label.isdecimal() and _DOWNLOAD_WORDS.search(link.label)]
-        pictures = [link.url for link in (*named, *bare) if not is_other(link.url) and _has_path(link.url)]
+    if not pictures and named:
+        called = [link for link in links if not link.label.isdecimal() and _DOWNLOAD_WORDS.search(link.label)]
+        pictures = [link.url for link in (*called, *bare) if not is_other(link.url) and _has_path(link.url)]
     return [(url, ()) for url in dict.fromkeys(pictures)]
 
 

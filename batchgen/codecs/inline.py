@@ -26,6 +26,7 @@ _BASE64_HEAD = re.compile(r"[A-Za-z0-9+/_=-]{4,64}(?:\s|$|(?<=.{64}))")
 _LONG_RUN = re.compile(r"[A-Za-z0-9+_=/\\-]{1024,}")
 _NAMED_RUN = re.compile(r'("(?:b64_json|data|result|image)"\s*:\s*")[A-Za-z0-9+_=/\\-]{64,}("?)')
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _INLINE_KEYS = frozenset({"b64_json", "inlineData", "inline_data"})
 
 
@@ -93,7 +94,7 @@ def stripped(value: Json, key: str = "") -> Json:
 
 def kept_json(value: Json) -> str:
     """A JSON value as the ledger keeps it: no base64, no keys, at most 64 KiB."""
-    return kept_text(json.dumps(stripped(value), ensure_ascii=False))
+    return kept_text(_ENCODER.encode(stripped(value)))
 
 
 def kept_text(text: str) -> str:

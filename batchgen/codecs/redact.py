@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import re
 
-_SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
+_SECRETS: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    # First what a text must hold, in lower case, to be worth searching: most replies hold none of it.
     # `[sk-abc***xyz]` and `Incorrect API key provided: abc***xyz`: parts of a key are still a hint.
-    (re.compile(r"\[(?:sk-)?[\w-]{0,64}\*{2,}[\w*-]{0,64}\]"), "[key]"),
-    (re.compile(r"(?<![\w*-])[\w-]{1,64}\*{3,}[\w*-]{0,64}"), "[key]"),
-    (re.compile(r"(?i)\b(bearer)\s+(?!\[key\])[\w.~+/=-]{6,}"), r"\1 [key]"),
-    (re.compile(r"(?<![\w/.%-])(?:sk|pk|rk)-[\w-]{6,}"), "[key]"),
-    (re.compile(r"(?<![\w/.%-])AIza[\w-]{20,}"), "[key]"),
+    ("**", re.compile(r"\[(?:sk-)?[\w-]{0,64}\*{2,}[\w*-]{0,64}\]"), "[key]"),
+    ("***", re.compile(r"(?<![\w*-])[\w-]{1,64}\*{3,}[\w*-]{0,64}"), "[key]"),
+    ("bearer", re.compile(r"(?i)\b(bearer)\s+(?!\[key\])[\w.~+/=-]{6,}"), r"\1 [key]"),
+    ("k-", re.compile(r"(?<![\w/.%-])(?:sk|pk|rk)-[\w-]{6,}"), "[key]"),
+    ("aiza", re.compile(r"(?<![\w/.%-])AIza[\w-]{20,}"), "[key]"),
     (
+        "key",
         re.compile(r"""(?i)\b((?:x-)?api[-_ ]?key["']?\s*[:=]\s*["']?)(?!\[key\])[\w.~+/=-]{8,}"""),
         r"\1[key]",
     ),
@@ -23,6 +25,8 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 def redact(text: str) -> str:
     """The text with everything that looks like a key, whole or in part, replaced by `[key]`."""
-    for pattern, mark in _SECRETS:
-        text = pattern.sub(mark, text)
+    lowered = text.lower()
+    for needle, pattern, mark in _SECRETS:
+        if needle in lowered:
+            text = pattern.sub(mark, text)
     return text

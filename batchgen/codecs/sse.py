@@ -20,6 +20,8 @@ _LARGE = 64 * 1024
 
 DONE = "[DONE]"
 
+_DECODER = json.JSONDecoder(strict=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -38,12 +40,12 @@ def loads(text: str) -> tuple[bool, Json]:
         with suppress(ValueError):  # it is stricter; what it refuses is read below
             return True, from_json(text)
     try:
-        value: Json = json.loads(text, strict=False)
+        value: Json = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         # A gateway may append `data: [DONE]` or a second object to a complete one-shot answer.
         if error.msg != "Extra data" or text[:1] not in ("{", "["):
             return False, None
-        value = json.JSONDecoder(strict=False).raw_decode(text)[0]
+        value = _DECODER.raw_decode(text)[0]
     except (ValueError, RecursionError):
         return False, None
     return True, value

@@ -272,7 +272,8 @@ def _move(db: sqlite3.Connection, job: sqlite3.Row, new: JobState, *, clean: boo
     """`clean`: its failures are forgotten."""
     old = JobState(job["state"])
     require_step(job["id"], old, new)
-    _change(db, "move_clean" if clean else "move_job", {"key": job["key"], "old": old, "new": new}, f"job {job['id']!r} is not {old}")
+    statement, params = "move_clean" if clean else "move_job", {"key": job["key"], "old": old, "new": new}
+    _change(db, statement, params, f"job {job['id']!r} is not {old}")
     if old in LOST:
         revive_children(db, job["key"])
 
