@@ -60,6 +60,12 @@ class Budget:
             await bell.wait(seen)
         return False
 
+    def again(self, most: int | None) -> None:
+        """A request that counted as perhaps billed is asked about once more: it may be free after all."""
+        self._flying += 1
+        self._aside += most or 0
+        self._spent -= most or 0
+
     def settle(self, most: int | None, cost: int | None, *, perhaps: bool = False) -> None:
         """A request is over: it cost so much, or nothing; with `perhaps` nobody knows, so all of it is spent."""
         self._flying -= 1

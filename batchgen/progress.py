@@ -49,11 +49,14 @@ class Tally:
         self.total = 0
 
     def started(self, total: int, status: Status) -> None:
-        """Begin to count from where the ledger stands."""
+        """Begin to count from where the ledger stands; told again when jobs are taken up on the way."""
+        again, before = self.total > 0, self.over
         self.total = total
         self._counts = Counter(dict(status.jobs))
-        self._since = self._clock()
-        self._over_before = self.over
+        if not again:
+            self._since, before = self._clock(), 0
+        # What was over and is taken up again counts once more when it ends.
+        self._over_before += self.over - before
         self.show()
 
     def event(self, job_id: str, provider: str, event: Event) -> None:
@@ -162,13 +165,14 @@ class Bar(Tally):
         """Open the bar where the last run left it."""
         from tqdm import tqdm
 
-        tqdm.monitor_interval = 0  # no watching thread: every fact draws
-        self._bar = tqdm(
-            total=total,
-            file=self._stream,
-            dynamic_ncols=True,
-            bar_format="{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt}{postfix}",
-        )
+        if self._bar is None:
+            tqdm.monitor_interval = 0  # no watching thread: every fact draws
+            self._bar = tqdm(
+                total=total,
+                file=self._stream,
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt}{postfix}",
+            )
         super().started(total, status)
 
     def show(self) -> None:

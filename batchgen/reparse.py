@@ -13,7 +13,8 @@ from pathlib import Path
 from batchgen import codecs, expiry
 from batchgen.errors import JobError
 from batchgen.events import Generated, RemoteImage
-from batchgen.ledger.records import Filter, SavedReply
+from batchgen.ledger.kept import SavedReply
+from batchgen.ledger.records import Filter
 from batchgen.ledger.store import Ledger
 from batchgen.model import Endpoint, JobState, Outcome
 from batchgen.providers.costs import charge
@@ -27,6 +28,9 @@ MENDABLE = frozenset({JobState.RUNNING, JobState.FAILED, JobState.HELD, JobState
 """States of jobs that an image found in a kept reply may bring to `generated`."""
 
 
+_ENDED = MENDABLE - {JobState.RUNNING}
+"""Those of which nobody follows the last attempt, also while a run goes on."""
+
 UNKNOWN_TTL = 86400.0
 """Seconds that a link lives whose provider the manifest no longer names: the cautious guess."""
 
@@ -37,6 +41,29 @@ class Rereading:
 
     generated: Generated | None = None
     task_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What is had once more at no cost; what the counts mean is in `ledger.refetching`."""
+
+    reread: int
+    """jobs of which the kept reply holds the images after all"""
+    downloads: int
+    reopened: tuple[int, ...]
+    gone: int
+
+    def words(self) -> str:
+        """In a line: `2 images are fetched again, 1 task is asked for`."""
+        counts = (
+            (self.downloads + self.reread, "image is fetched", "images are fetched"),
+            (len(self.reopened), "task is asked for", "tasks are asked for"),
+        )
+        told = [f"{number} {one if number == 1 else many} again" for number, one, many in counts if number]
+        if self.gone:
+            lost = "1 lost file" if self.gone == 1 else f"{self.gone} lost files"
+            told.append(f"{lost} came without a link and can't be fetched")
+        return ", ".join(told) or "nothing is left to fetch again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +111,35 @@ async def reparse(workspace: Path, chosen: Filter, *, now: Callable[[], float]) 
     states = chosen.states & MENDABLE if chosen.states else MENDABLE
     if not states:
         return Reparsed(0, 0)
+    async with Ledger.open(workspace, now=now, create=False) as ledger:
+        return await reparse_in(ledger, replace(chosen, states=states), now=now)
+
+
+async def reparse_in(ledger: Ledger, chosen: Filter, *, now: Callable[[], float]) -> Reparsed:
+    """`reparse` in a ledger that is open; `chosen` names states among `MENDABLE`."""
     read = 0
     recovered: set[int] = set()
-    async with Ledger.open(workspace, now=now, create=False) as ledger:
-        profiles = load_profiles(await ledger.get_note("profiles"))
-        async for reply in ledger.reader.replies(replace(chosen, states=states)):
-            if reply.outcome is Outcome.SUCCEEDED or reply.key in recovered:
-                continue
-            read += 1
-            profile = profiles.get(reply.provider)
-            found = reread(reply, profile).generated
-            if found is None:
-                continue
-            most = exact(reply.reserved)
-            cost = currency(charge(profile, reply.job, len(found.images), found.usage, most))
-            if await ledger.generated(reply.attempt_id, found, now(), cost) is JobState.GENERATED:
-                recovered.add(reply.key)
+    profiles = load_profiles(await ledger.get_note("profiles"))
+    async for reply in ledger.reader.replies(chosen):
+        if reply.outcome is Outcome.SUCCEEDED or reply.key in recovered:
+            continue
+        read += 1
+        profile = profiles.get(reply.provider)
+        found = reread(reply, profile).generated
+        if found is None:
+            continue
+        most = exact(reply.reserved)
+        cost = currency(charge(profile, reply.job, len(found.images), found.usage, most))
+        if await ledger.generated(reply.attempt_id, found, now(), cost) is JobState.GENERATED:
+            recovered.add(reply.key)
     return Reparsed(read, len(recovered))
+
+
+async def refetch(ledger: Ledger, chosen: Filter, *, tasks: bool, now: Callable[[], float]) -> Again:
+    """Take up once more what is free: kept replies, downloads and, with `tasks`, tasks. Nothing is sent by it.
+
+    `chosen` goes by its `id_glob` alone. Images and tasks are then fetched and asked by a run.
+    """
+    found = await reparse_in(ledger, Filter(states=_ENDED, id_glob=chosen.id_glob), now=now)
+    again = await ledger.fetch_again(chosen, tasks=tasks)
+    return Again(found.recovered, again.downloads, again.reopened, again.gone)

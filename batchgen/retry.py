@@ -75,6 +75,8 @@ class History:
     """the job names other providers that have not turned it away"""
     beyond: bool = False
     """it was refused as one more than the provider ever took at once: we asked, and the job can't help it"""
+    only_ask: bool = False
+    """the user wants its task asked for and nothing else: nothing is sent, whatever comes of it"""
 
 
 # Seconds before the next try, by how many were counted before; the last one repeats. Gateways
@@ -111,6 +113,14 @@ LONGEST_TOLD_WAIT = 3600.0
 
 def decide(error: JobError, history: History, *, now: float, jitter: float) -> Verdict:
     """Judge a failed attempt. `jitter` is uniform in [0, 1)."""
+    verdict = _decide(error, history, now=now, jitter=jitter)
+    if not history.only_ask or verdict.state is not JobState.PENDING:
+        return verdict
+    state = JobState.HELD if verdict.outcome is Outcome.UNKNOWN else JobState.FAILED
+    return Verdict(action=Action.END, state=state, outcome=verdict.outcome)
+
+
+def _decide(error: JobError, history: History, *, now: float, jitter: float) -> Verdict:
     match error.disposition:
         case Disposition.STOP_PROVIDER:
             return Verdict(

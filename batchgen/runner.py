@@ -6,17 +6,24 @@ One runner writes to the ledger. It never touches the network itself and prints 
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 
 import anyio
+from anyio.abc import TaskGroup
 
 from batchgen.lanes.context import Context
 from batchgen.lanes.download import DownloadLane
-from batchgen.lanes.orders import PAUSED, obey
+from batchgen.lanes.orders import PAUSED, Ordered, obey
 from batchgen.lanes.submit import SubmitLane
 from batchgen.ledger.records import OpenAttempt
 from batchgen.leftovers import settle_leftovers
+from batchgen.limiter import Bell
+from batchgen.providers.prices import exact
+
+DOWNLOADS, FOLLOWED = "downloads of all providers", "attempt "
+"""What goes on beside the lanes, which go by the names of their providers."""
 
 TRAFFIC_EVERY = 1.0
 """Seconds between two notes of what each provider does, for `status` and the progress line."""
@@ -36,8 +43,12 @@ class Runner:
     ) -> None:
         self._context = context
         self._simulated = simulated
-        self._submitting = submit
+        self._submits = submit
         self._downloading = download
+        self._working: set[str] = set()
+        self._ordered = Ordered()
+        self._obeying = anyio.Lock()
+        self._bell = Bell()
         self._downloads = DownloadLane(context, concurrency=downloads_at_once, more=lambda: self._submitting)
         context.relay.put_off = self._downloads.put_off if download else None
         self._lanes: dict[str, SubmitLane] = {}
@@ -46,7 +57,7 @@ class Runner:
 
     async def run(self) -> str | None:
         """Run to the end. Returns why it stopped early, in plain words, or None."""
-        submits = self._submitting
+        submits = self._submits
         found = await settle_leftovers(self._context, self._simulated) if submits else {}
         await self._context.relay.settle()
         self._context.budget.begin(await self._context.ledger.status(), chain.from_iterable(found.values()))
@@ -54,11 +65,7 @@ class Runner:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._report)
                 group.start_soon(self._close_at_the_end_of_hours)
-                async with anyio.create_task_group() as work:
-                    if self._downloading:
-                        work.start_soon(self._downloads.run)
-                    if self._submitting:
-                        await self._submit(found)
+                await self._work(found)
                 group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             if submits:
@@ -69,19 +76,75 @@ class Runner:
         reasons = filter(None, (self._context.budget.reached, *missed))
         return self._context.stop.reason or "; ".join(reasons) or None
 
-    async def _submit(self, found: dict[str, list[OpenAttempt]]) -> None:
+    async def _work(self, found: dict[str, list[OpenAttempt]]) -> None:
+        """Keep the lanes open until nothing is left for them, and nobody ordered more meanwhile."""
+        async with anyio.create_task_group() as group:
+            if self._submits:
+                await self._make_lanes()
+            self._open(group, found)
+            while True:
+                seen, ordered, self._ordered = self._bell.rings, self._ordered, Ordered()
+                if ordered.anew and not self._context.stop.draining:
+                    self._take_up(group, ordered.reopened)
+                elif self._submitting or DOWNLOADS in self._working:
+                    await self._bell.wait(seen)
+                else:
+                    await self._obey()
+                    if not self._ordered.anew or self._context.stop.draining:
+                        return
+
+    async def _make_lanes(self) -> None:
         paces = await self._context.ledger.paces()
         self._context.routing.learn(await self._context.ledger.routes())
         # All of them stand before the first one looks where a job may go.
         for name in self._context.profiles:
             self._lanes[name] = SubmitLane(name, self._context, self._downloads.bell.ring, paces.get(name))
-        try:
-            async with anyio.create_task_group() as group:
-                for name, lane in self._lanes.items():
-                    group.start_soon(lane.run, found.get(name, []))
-        finally:
-            self._submitting = False
-            self._downloads.bell.ring()
+
+    def _open(self, group: TaskGroup, found: Mapping[str, list[OpenAttempt]]) -> None:
+        """Open every lane that is not."""
+        for name, lane in self._lanes.items():
+            if name not in self._working:
+                self._context.routing.come_back(name)
+                self._start(group, name, lane.run, found.get(name, []))
+        if self._downloading and DOWNLOADS not in self._working:
+            self._start(group, DOWNLOADS, self._downloads.run)
+
+    def _take_up(self, group: TaskGroup, reopened: Iterable[OpenAttempt]) -> None:
+        """Go on with what was ordered."""
+        for attempt in reopened:
+            # A lane stays open as long as something is in flight: first what is followed, then the lanes.
+            self._context.routing.busy += 1
+            self._context.budget.again(exact(attempt.reserved))
+            name = f"{FOLLOWED}{attempt.attempt_id}"
+            self._start(group, name, self._lanes[attempt.provider].reattach, attempt)
+        self._downloads.take_up()
+        self._open(group, {})
+
+    def _start(self, group: TaskGroup, name: str, work: Callable[..., Awaitable[None]], *about: object) -> None:
+        self._working.add(name)
+
+        async def working() -> None:
+            try:
+                await work(*about)
+            finally:
+                self._working.discard(name)
+                self._bell.ring()
+                self._downloads.bell.ring()
+
+        group.start_soon(working)
+
+    @property
+    def _submitting(self) -> bool:
+        """Whether more images may come."""
+        return bool(self._working - {DOWNLOADS})
+
+    async def _obey(self) -> None:
+        async with self._obeying:
+            ordered = await obey(self._context, tasks=self._submits)
+            self._ordered.anew |= ordered.anew
+            self._ordered.reopened += ordered.reopened
+        if ordered.anew:
+            self._bell.ring()
 
     def _abort(self) -> None:
         if self._context.stop.aborting:
@@ -95,7 +158,7 @@ class Runner:
 
     async def _report(self) -> None:
         while True:
-            await obey(self._context)
+            await self._obey()
             await self._note_traffic()
             await anyio.sleep(TRAFFIC_EVERY)
 

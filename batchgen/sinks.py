@@ -38,7 +38,7 @@ class Sink(Protocol):
     """Told what happens, after it is in the ledger. Times are epoch seconds."""
 
     def started(self, total: int, status: Status) -> None:
-        """The run begins: `total` jobs in the batch, standing as `status` says."""
+        """The run begins, or takes up jobs again: `total` of them in the batch, standing as `status` says."""
         ...
 
     def event(self, job_id: str, provider: str, event: Event) -> None:
@@ -56,6 +56,39 @@ class Sink(Protocol):
     def finished(self, report: Report) -> None:
         """The run is over; nothing is reported after this."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """Two who watch; the first is told first."""
+
+    first: Sink
+    second: Sink
+
+    def started(self, total: int, status: Status) -> None:
+        """Passed on."""
+        self.first.started(total, status)
+        self.second.started(total, status)
+
+    def event(self, job_id: str, provider: str, event: Event) -> None:
+        """Passed on."""
+        self.first.event(job_id, provider, event)
+        self.second.event(job_id, provider, event)
+
+    def moved(self, job_id: str, old: JobState, new: JobState) -> None:
+        """Passed on."""
+        self.first.moved(job_id, old, new)
+        self.second.moved(job_id, old, new)
+
+    def waiting(self, provider: str, until: float | None, reason: str | None) -> None:
+        """Passed on."""
+        self.first.waiting(provider, until, reason)
+        self.second.waiting(provider, until, reason)
+
+    def finished(self, report: Report) -> None:
+        """Passed on."""
+        self.first.finished(report)
+        self.second.finished(report)
 
 
 class NullSink:

@@ -19,7 +19,7 @@ import anyio.to_thread
 from batchgen.images.ahead import FAR
 from batchgen.images.provenance import SIDECAR, described
 from batchgen.images.stored import REFERENCES
-from batchgen.ledger.records import SavedFile
+from batchgen.ledger.kept import SavedFile
 from batchgen.storage.base import Store
 from batchgen.storage.stores import opened
 

@@ -22,6 +22,7 @@ from batchgen.cli.completing import models, providers
 from batchgen.cli.durations import clock
 from batchgen.cli.planning import Draft, Limits, max_cost_option, plan_text, set_keys
 from batchgen.cli.rehearsing import ending, opening, real_plan
+from batchgen.cli.serve import shown, ui_option
 from batchgen.cli.watching import interruptible, notify_option, run_logged, summarise, tell, watcher
 from batchgen.cli.workspaces import shard_option, workspace_of, workspace_option
 from batchgen.errors import BatchgenError, UsageError
@@ -61,6 +62,8 @@ class _Options(TypedDict):
     engine: str
     address: str | None
     workers: int | None
+    ui: bool
+    port: int | None
     notify: tuple[str, ...]
     quiet: bool
 
@@ -90,6 +93,7 @@ class _Options(TypedDict):
     type=click.Choice([night.value for night in Night]),
     help="What to rehearse: an ordinary night, or a bad one with cuts and refusals.",
 )
+@ui_option
 @notify_option
 @click.option("--quiet", is_flag=True, help="No progress, only the summary and errors.")
 @click.pass_context
@@ -118,7 +122,8 @@ def command(ctx: click.Context, manifest: Path, **options: Unpack[_Options]) -> 
     # A row may name any built-in provider, and no other that is not in the manifest.
     keys = set_keys((*BUILTIN.values(), *opened.profiles.values()))
     watch = watcher(options["quiet"], downloads=not options["no_download"])
-    chosen = replace(_run_options(options, workspace, keys, watch), cluster=cluster)
+    sink = ctx.with_resource(shown(workspace, options["ui"], options["port"], watch))
+    chosen = replace(_run_options(options, workspace, keys, sink), cluster=cluster)
     if cluster is not None:
         settle_environment(cluster, keys)
     commands = Commands(str(workspace), _again(manifest, options))

@@ -48,13 +48,15 @@ def run_log(workspace: Path, secrets: Collection[str]) -> Iterator[logging.Logge
     """Append what the logger `batchgen` is told to the workspace's log, which begins with its first line."""
     handler = _Log(workspace / RUN_LOG, encoding="utf-8", delay=True)
     handler.setFormatter(_Redacting(secrets))
-    logger = logging.getLogger("batchgen")
+    logger, server = logging.getLogger("batchgen"), logging.getLogger("uvicorn")
     level = logger.level
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
+    server.addHandler(handler)
     try:
         yield logger
     finally:
+        server.removeHandler(handler)
         logger.removeHandler(handler)
         logger.setLevel(level)
         with suppress(OSError):  # the last lines, on a full disk

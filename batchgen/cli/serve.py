@@ -1,50 +1,79 @@
-"""`batchgen serve`: the live page of a batch, on this machine alone unless told otherwise."""
+"""`batchgen serve`: the live page of a batch, on this machine alone unless told otherwise; `run --ui` shows it too."""
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
 from batchgen.errors import UsageError
+from batchgen.sinks import Both, Sink
 
-_GRACE = 5
-"""Seconds that open streams of news get at the end."""
+if TYPE_CHECKING:  # an extra
+    from batchgen.web.server import Server
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+port_option = click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Of the live page: 8765, or any that is free when that is taken; 0: any that is free.",
+)
 
 
 @click.command("serve")
 @workspace_argument
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Others than you may look and order then.")
-@click.option("--port", default=8765, type=click.IntRange(0, 65535), metavar="N", help="0: any that is free.")
-def command(place: Path, folder: Path | None, host: str, port: int) -> None:
-    """Show WORKSPACE live in a browser: progress, pictures, every job; retry, cancel, pause. Ctrl-C ends it.
+@port_option
+def command(place: Path, folder: Path | None, host: str, port: int | None) -> None:
+    """Show WORKSPACE live in a browser: progress, pictures, every job; retry, fetch again, cancel, pause.
 
-    The run goes on without it, and it goes on without a run.
+    Ctrl-C ends it. The run goes on without it, and it goes on without a run.
     """
     workspace = existing_workspace(place, folder)
-    try:
-        import uvicorn
+    server = page_of(workspace, host, port, "serve")
+    click.echo(server.address)
+    click.echo(f"{workspace} is shown there until Ctrl-C", err=True)
+    server.serve()
 
-        from batchgen.web.app import application
-    except ImportError as error:
-        raise UsageError("serve needs the extra 'web': pip install 'batchgen[web]'") from error
+
+def ui_option(command: Command) -> Command:
+    """Give a command `--ui` and `--port`; they reach it as `ui` and `port`."""
+    ui = click.option("--ui", is_flag=True, help="Show it live in a browser as long as it goes on (see `serve`).")
+    return ui(port_option(command))
+
+
+@contextmanager
+def shown(workspace: Path, ui: bool, port: int | None, watch: Sink) -> Iterator[Sink]:
+    """Who watches a run: `watch` and, with `--ui`, a page whose address is said when the run begins."""
+    if not ui:
+        if port is not None:
+            raise UsageError("--port goes with --ui")
+        yield watch
+        return
+    server = page_of(workspace, "127.0.0.1", port, "run --ui")
+    from batchgen.web.server import Beside
+
+    page = Beside(server, lambda: click.echo(f"live page: {server.address} (until the run ends)", err=True))
     try:
-        listening = socket.create_server((host, port))
+        yield Both(page, watch)
+    finally:
+        page.close()
+
+
+def page_of(workspace: Path, host: str, port: int | None, command: str) -> Server:
+    """The server of the page, its address taken. Raises `UsageError`; `command` is named in it."""
+    try:
+        from batchgen.web.server import Server, listen
+    except ImportError as error:
+        raise UsageError(f"{command} needs the extra 'web': pip install 'batchgen[web]'") from error
+    try:
+        return Server(workspace, listen(host, port), host)
     except OSError as error:
-        raise UsageError(f"can't listen on {host}:{port}: {error.strerror}; choose another --port") from error
-    with listening:
-        bound = listening.getsockname()[1]
-        names = {host, "127.0.0.1", "localhost"}
-        if host not in ("127.0.0.1", "localhost"):
-            names |= {socket.gethostname(), socket.getfqdn()}
-        hosts = frozenset(f"{name.lower()}:{bound}" for name in names)
-        app = application(workspace, hosts, secrets.token_urlsafe(24), lambda: server.should_exit)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE, server_header=False)
-        server = uvicorn.Server(config)
-        click.echo(f"http://{host}:{bound}/")
-        click.echo(f"{workspace} is shown there until Ctrl-C", err=True)
-        asyncio.run(server.serve(sockets=[listening]))
+        where = f"{host}:{port}" if port else host
+        raise UsageError(f"can't listen on {where}: {error.strerror or error}; choose another --port") from error

@@ -29,6 +29,13 @@ def said(kept: str) -> str:
     return "" if ELIDED.search(words := reply.words()) else words
 
 
+def log_of(kept: str) -> str:
+    """What a person reads in a kept reply: the words of the answer, where gateways tell progress, else all of it."""
+    reply = ReplyDecoder("")
+    reply.feed(kept.encode())
+    return reply.words().strip() or kept
+
+
 def decoder(endpoint: Endpoint, content_type: str) -> Decoder:
     """A fresh reader of one reply. It believes the bytes over the endpoint and the content type.
 

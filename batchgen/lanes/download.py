@@ -78,6 +78,12 @@ class DownloadLane:
                 await self.bell.wait(seen, due - now if due is not None and due > now else float("inf"))
                 await anyio.sleep(GATHER)
 
+    def take_up(self) -> None:
+        """Somebody wants images once more: what this run had left to the next one is tried, and tasks asked, again."""
+        self.put_off.clear()
+        self._asked.clear()
+        self.bell.ring()
+
     def _start(self, group: TaskGroup) -> None:
         if self._context.stop.fatal:
             self._claimed.clear()
@@ -135,7 +141,7 @@ class DownloadLane:
         if verdict.ask_task:
             if await self._fresh_links(output):
                 return
-            verdict = self._judge(error, output)
+            verdict = self._judge(error, output, may_ask=False)
         if verdict.state is OutputState.REMOTE and verdict.at is None:
             self.put_off.add(output.output_id)
         if isinstance(error, StoreDown):
@@ -155,11 +161,12 @@ class DownloadLane:
             self._store_down = reason
             await self._context.ledger.note(STORE_DOWN, reason or "")
 
-    def _judge(self, error: JobError, output: DueOutput) -> DownloadVerdict:
+    def _judge(self, error: JobError, output: DueOutput, *, may_ask: bool = True) -> DownloadVerdict:
         context = self._context
         profile = context.profiles.get(output.provider)
         can_ask = (
-            output.task_id is not None
+            may_ask
+            and output.task_id is not None
             and output.attempt_id not in self._asked
             and profile is not None
             and profile.task_url is not None

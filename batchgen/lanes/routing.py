@@ -58,6 +58,10 @@ class Routing:
             self._gone.add(provider)
         self.stir()
 
+    def come_back(self, provider: str) -> None:
+        """A lane that had nothing left to send opens again."""
+        self._left.discard(provider)
+
     def stranded(self, provider: str) -> bool:
         """Whether jobs of this provider, which gave out, have no other one left to go to."""
         return any(provider in route and self._gone.issuperset(route) for route in self._routes.values())

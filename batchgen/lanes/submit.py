@@ -10,7 +10,6 @@ import logging
 import uuid
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -18,49 +17,20 @@ import anyio
 from batchgen.engines.base import ABSENT_SECONDS
 from batchgen.errors import JobError, RateLimited
 from batchgen.events import Failed, Generated, Replied, TaskSeen
+from batchgen.lanes.attempt import Attempt
 from batchgen.lanes.context import Context
 from batchgen.lanes.descent import descended, paid_turns
 from batchgen.lanes.hand import Hand
 from batchgen.lanes.keyring import SLACK, Keyring
 from batchgen.ledger.chains import PARENT
 from batchgen.ledger.records import ErrorRecord, OpenAttempt, Paces, PendingJob
-from batchgen.ledger.rows import signature
 from batchgen.ledger.states import Withdrawn
-from batchgen.limiter import Pass
-from batchgen.model import Job, JobState, Recovery, Submission
+from batchgen.model import JobState, Recovery, Submission
 from batchgen.providers.costs import PriceList, perhaps_billed
 from batchgen.providers.prices import currency, exact
 from batchgen.retry import Action, History, decide
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """An attempt under way, as the lane remembers it between two events."""
-
-    id: int
-    """0 until it is in the ledger"""
-    key: int
-    job: Job
-    tries: int
-    task_id: str | None = None
-    ask: int = 0
-    """images that it asks for"""
-    place: Pass | None = None
-    """what it went with; None for an attempt of an earlier run"""
-    before: PendingJob | None = None
-    """the job as it was claimed; None for an attempt of an earlier run"""
-    most: int | None = None
-    """what was set aside for it, in millionths; None: no price is known"""
-    cost: int | None = None
-    perhaps: bool = True
-    """nobody told yet whether it is billed"""
-
-    def repeats(self, error: JobError) -> int:
-        """How often in a row this same error came before."""
-        same = self.before is not None and self.before.last_error == signature(error)
-        return self.before.repeats if self.before is not None and same else 0
 
 
 class SubmitLane:
@@ -101,7 +71,7 @@ class SubmitLane:
         async with anyio.create_task_group() as group:
             for left in found:
                 self._routing.busy += 1
-                group.start_soon(self._reattach, left)
+                group.start_soon(self.reattach, left)
             await self._hours()
             while (pending := await self._next()) is not None:
                 attempt = await self._admitted(pending)
@@ -137,7 +107,7 @@ class SubmitLane:
         """Whether a job that waits for its place is not to be sent here after all."""
         return self._closed() or not self._routing.goes_to(pending.route, self._provider, self._context.now())
 
-    async def _admitted(self, pending: PendingJob) -> _Attempt | None:
+    async def _admitted(self, pending: PendingJob) -> Attempt | None:
         """What is ready to leave, with its cost set aside and a place; None when it is not to go here after all."""
         budget, barred = self._context.budget, partial(self._barred, pending)
         job = pending.job.at(self._provider)
@@ -149,7 +119,7 @@ class SubmitLane:
         if place is None:
             budget.settle(most, 0)
             return None
-        return _Attempt(0, pending.key, job, pending.tries, ask=ask, place=place, before=pending, most=most)
+        return Attempt(0, pending.key, job, pending.tries, ask=ask, place=place, before=pending, most=most)
 
     async def _next(self) -> PendingJob | None:
         """The next job to send, waiting for one that is due later; None when this lane is finished."""
@@ -191,7 +161,7 @@ class SubmitLane:
             await bell.wait(seen, min((time for time in times if time > now), default=float("inf")) - now)
         return None
 
-    async def _attempt(self, attempt: _Attempt, pending: PendingJob) -> None:
+    async def _attempt(self, attempt: Attempt, pending: PendingJob) -> None:
         context, job, place = self._context, attempt.job, attempt.place
         assert place is not None  # admitted
         # Asking again for what nobody answered uses the same key, so that gateways which honour it can.
@@ -246,9 +216,10 @@ class SubmitLane:
         self._context.sink.moved(job_id, old, new)
         await self._context.relay.moved(key, new)
 
-    async def _reattach(self, found: OpenAttempt) -> None:
-        most = exact(found.reserved)
-        attempt = _Attempt(found.attempt_id, found.key, found.job, found.tries, found.task_id, most=most)
+    async def reattach(self, found: OpenAttempt) -> None:
+        """Follow an open attempt by its task. It counts as `busy` already; the lane itself need not be open."""
+        most, only_ask = exact(found.reserved), found.only_ask
+        attempt = Attempt(found.attempt_id, found.key, found.job, found.tries, found.task_id, only_ask, most=most)
         try:
             with self._context.guarded():
                 await self._follow(self._recovery(attempt), attempt)
@@ -257,7 +228,7 @@ class SubmitLane:
             self._routing.busy -= 1
             self._routing.stir()
 
-    def _recovery(self, attempt: _Attempt) -> Recovery:
+    def _recovery(self, attempt: Attempt) -> Recovery:
         return Recovery(
             attempt_id=attempt.id,
             job_id=attempt.job.id,
@@ -265,13 +236,13 @@ class SubmitLane:
             task_id=attempt.task_id or "",
         )
 
-    async def _follow(self, work: Submission | Recovery, attempt: _Attempt) -> None:
+    async def _follow(self, work: Submission | Recovery, attempt: Attempt) -> None:
         """Run one work and, when its outcome is open and its task known, the recovery after it."""
         following: Submission | Recovery | None = work
         while following is not None:
             following = await self._once(following, attempt)
 
-    async def _once(self, work: Submission | Recovery, attempt: _Attempt) -> Recovery | None:
+    async def _once(self, work: Submission | Recovery, attempt: Attempt) -> Recovery | None:
         context = self._context
         async with aclosing(context.engine.run(work)) as events:
             async for event in events:
@@ -290,7 +261,7 @@ class SubmitLane:
         return None
 
     async def _generated(
-        self, event: Generated, work: Submission | Recovery, attempt: _Attempt
+        self, event: Generated, work: Submission | Recovery, attempt: Attempt
     ) -> None:
         context = self._context
         if attempt.place is not None:
@@ -305,7 +276,7 @@ class SubmitLane:
         self._delivered()
 
     async def _failed(
-        self, error: JobError, work: Submission | Recovery, attempt: _Attempt
+        self, error: JobError, work: Submission | Recovery, attempt: Attempt
     ) -> Recovery | None:
         context, now = self._context, self._context.now()
         place = attempt.place
@@ -320,6 +291,7 @@ class SubmitLane:
             beyond=beyond,
             repeats=attempt.repeats(error),
             others=attempt.before is not None and len(attempt.before.route) > 1,
+            only_ask=attempt.only_ask,
         )
         verdict = decide(error, history, now=now, jitter=context.jitter())
         log.info("%s at %s: %s: %s -> %s", attempt.job.id, self._provider, error.kind, error, verdict.action.value)
@@ -347,4 +319,3 @@ class SubmitLane:
         attempt.perhaps = perhaps_billed(verdict.outcome, error)
         await self._ended(attempt.key, attempt.job.id, JobState.RUNNING, verdict.state)
         return None
-

@@ -19,15 +19,19 @@ from batchgen.ledger.connection import LEDGER, Connection, open_writer
 from batchgen.ledger.statements import SQL
 
 
+class InUse(WorkspaceError):
+    """Another process holds the workspace."""
+
+
 @contextmanager
 def hold(workspace: Path) -> Iterator[None]:
-    """Hold the workspace (an existing folder) alone. Raises `WorkspaceError` if another process does."""
+    """Hold the workspace (an existing folder) alone. Raises `InUse` if another process does."""
     folder = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise WorkspaceError(
+            raise InUse(
                 f"workspace {workspace} is in use by another run{_holder(workspace)}"
             ) from None
         yield

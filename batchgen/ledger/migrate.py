@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 
 from batchgen.errors import WorkspaceError
-from batchgen.ledger.connection import LEDGER
+from batchgen.ledger.connection import LEDGER, Connection, translate
 from batchgen.ledger.statements import MIGRATIONS
 
 
@@ -53,3 +54,11 @@ def migrate(db: sqlite3.Connection, scripts: Sequence[str] = MIGRATIONS) -> None
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+async def bring_up_to_date(db: Connection, workspace: Path) -> None:
+    """`migrate` over the connection that writes. Raises `WorkspaceError`."""
+    try:
+        await db.run(migrate)
+    except sqlite3.Error as error:
+        raise translate(error, workspace) from error

@@ -27,6 +27,8 @@ class Wish(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     RETRY = "retry"
+    FETCH = "fetch"
+    """once more what is free: downloads and questions about tasks, and nothing that is sent"""
     CANCEL = "cancel"
 
 
@@ -51,7 +53,14 @@ async def give(workspace: Path, order: Order, at: float) -> None:
 def take(db: sqlite3.Connection, at: float) -> list[Order]:
     """Every order that nobody took yet, the first one first."""
     rows = sorted(db.execute(SQL["take_orders"], {"at": at}).fetchall(), key=lambda row: int(row["id"]))
-    return [Order(Wish(row["what"]), _filter(row)) for row in rows]
+    run = db.execute(SQL["last_run"]).fetchone()
+    began = run["started_at"] if run is not None else 0.0
+    return [
+        Order(Wish(row["what"]), _filter(row))
+        for row in rows
+        # A pause that a run did not live to see is not meant for tomorrow's.
+        if row["at"] >= began or row["what"] not in (Wish.PAUSE, Wish.RESUME)
+    ]
 
 
 def cancel(db: sqlite3.Connection, chosen: Filter) -> list[str]:

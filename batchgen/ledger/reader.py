@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import groupby
@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from batchgen.errors import WorkspaceError
-from batchgen.ledger import sync
+from batchgen.ledger import overview, sync
 from batchgen.ledger.connection import LEDGER, Connection, open_reader, translate
+from batchgen.ledger.kept import SavedFile, SavedReply
 from batchgen.ledger.migrate import require_current
 from batchgen.ledger.records import (
     Change,
@@ -25,22 +26,27 @@ from batchgen.ledger.records import (
     Filter,
     JobRecord,
     Origin,
-    ProviderStatus,
     RunRecord,
-    SavedFile,
-    SavedReply,
     Standing,
     Status,
     Unpriced,
 )
-from batchgen.ledger.rows import STORE_DOWN, Params, dump, filter_params, job_record, origin_of, saved_reply, unpriced
+from batchgen.ledger.rows import (
+    Params,
+    dump,
+    filter_params,
+    glob,
+    job_record,
+    origin_of,
+    saved_reply,
+    unpriced,
+)
 from batchgen.ledger.statements import SQL
-from batchgen.model import Entry, JobState, LookedAt, OutputState
+from batchgen.model import Entry, LookedAt
 
 PAGE = 500
 """Jobs that are held at a time."""
 
-_DAY = 86400.0
 _SAMPLE, _ENOUGH = 200, 5
 """So many requests tell how long one takes; fewer than the second say nothing."""
 T = TypeVar("T")
@@ -78,7 +84,7 @@ class Reader:
 
     async def status(self, now: float) -> Status:
         """The whole batch in numbers, at a cost that does not grow with it."""
-        return await self.ask(lambda db: _status(db, now))
+        return await self.ask(lambda db: overview.status(db, now))
 
     async def jobs(self, filter: Filter, *, all: bool = False) -> AsyncIterator[JobRecord]:
         """The jobs that fit, in manifest order. `all`: with those not listed and outputs of every round."""
@@ -106,6 +112,16 @@ class Reader:
     async def job(self, job_id: str) -> JobRecord | None:
         """One job by its id, listed or not."""
         return await self.ask(lambda db: _one_job(db, job_id))
+
+    async def children(self, job_id: str, most: int) -> list[JobRecord]:
+        """At most so many of the jobs that edit the image of this one, in manifest order."""
+        rows = partial(_rows, "children", {"id": job_id, "limit": most})
+        return await self.ask(lambda db: _records(db, rows(db), False))
+
+    async def replies_of(self, job_id: str) -> dict[int, tuple[float, str]]:
+        """The kept replies of a job by the number of the attempt: when it came, and its text."""
+        rows = await self.ask(partial(_rows, "replies_of", {"id": job_id}))
+        return {row["number"]: (row["received_at"], row["text"]) for row in rows}
 
     async def standings(self, entries: Iterable[Entry]) -> AsyncIterator[Standing]:
         """How each entry of a manifest stands against the ledger; `entries` is read in batches."""
@@ -150,11 +166,11 @@ class Reader:
         """How many listed jobs have warnings."""
         return await self.ask(lambda db: int(db.execute(SQL["warned_total"]).fetchone()[0]))
 
-    async def missing_files(self) -> list[int]:
-        """Ids of the saved outputs of all jobs as they stand whose file is not in the workspace, but should be."""
+    async def missing_files(self, id_glob: str | None = None) -> list[int]:
+        """Ids of saved outputs, of jobs that fit as they stand, whose file should be in the workspace and is not."""
 
         def missing(db: sqlite3.Connection) -> list[int]:
-            rows = db.execute(SQL["current_files"])
+            rows = db.execute(SQL["current_files"], {"id": glob(id_glob)})
             return [number for number, path in rows if not os.path.exists(f"{self._workspace}/{path}")]
 
         return await self.ask(missing)
@@ -214,11 +230,11 @@ class Reader:
 
     async def note(self, key: str) -> str | None:
         """What the run noted under `key`, or None."""
-        return await self.ask(lambda db: _note(db, key))
+        return await self.ask(lambda db: overview.note(db, key))
 
     async def last_run(self) -> RunRecord | None:
         """The latest run over this workspace."""
-        return await self.ask(_last_run)
+        return await self.ask(overview.last_run)
 
     async def _pages(self, name: str, params: Params, order: str) -> AsyncIterator[sqlite3.Row]:
         after = 0
@@ -267,75 +283,3 @@ def _records(db: sqlite3.Connection, rows: list[sqlite3.Row], all: bool) -> list
 
 def _by_job(rows: Iterable[sqlite3.Row]) -> dict[int, list[sqlite3.Row]]:
     return {key: list(group) for key, group in groupby(rows, key=lambda row: int(row["job"]))}
-
-
-def _status(db: sqlite3.Connection, now: float) -> Status:
-    tally = {(row["subject"], row["state"]): row["n"] for row in db.execute(SQL["tally"])}
-    unsettled = db.execute(SQL["unsettled"]).fetchone()
-    deadlines = db.execute(SQL["link_deadlines"], {"soon": now + _DAY, "now": now}).fetchone()
-    return Status(
-        jobs={state: tally["job", state.value] for state in JobState},
-        outputs={state: tally["output", state.value] for state in OutputState},
-        attempts=tally["attempt", ""],
-        # Sums of binary fractions: what is past a millionth is noise.
-        cost=round(sum(n for (subject, _), n in tally.items() if subject == "cost"), 6),
-        next_expiry=deadlines["next_expiry"],
-        expiring_within_24h=deadlines["soon"],
-        past_their_date=deadlines["past"],
-        unsettled=unsettled["n"],
-        unsettled_cost=unsettled["most"],
-        rehearsal=bool(_note(db, "rehearsal")),
-        shard=_note(db, "shard") or None,
-        store_down=_note(db, STORE_DOWN) or None,
-        providers=_providers(db, {state: n for (subject, state), n in tally.items() if subject == "cost"}),
-    )
-
-
-def _note(db: sqlite3.Connection, key: str) -> str | None:
-    row = db.execute(SQL["get_note"], {"key": key}).fetchone()
-    return None if row is None else str(row["value"])
-
-
-def _providers(db: sqlite3.Connection, costs: Mapping[str, float]) -> dict[str, ProviderStatus]:
-    run = _last_run(db)
-    alive = run is not None and run.alive
-    # A run that came to its end has told why; one that was killed could not.
-    told = run is not None and (run.alive or run.ended_at is not None)
-    in_flight = {row["provider"]: row["n"] for row in db.execute(SQL["in_flight"])} if alive else {}
-    noted = {row["provider"]: row for row in db.execute(SQL["traffic"])}
-    return {
-        name: ProviderStatus(
-            in_flight=in_flight.get(name, 0),
-            limit=noted[name]["concurrency"] if name in noted else None,
-            waiting_until=noted[name]["waiting_until"] if alive and name in noted else None,
-            reason=noted[name]["reason"] if told and name in noted else None,
-            cost=costs.get(name, 0.0),
-        )
-        for name in sorted(noted.keys() | in_flight.keys() | costs.keys())
-    }
-
-
-def _last_run(db: sqlite3.Connection) -> RunRecord | None:
-    row = db.execute(SQL["last_run"]).fetchone()
-    if row is None:
-        return None
-    return RunRecord(
-        run_id=row["id"],
-        started_at=row["started_at"],
-        pid=row["pid"],
-        options=row["options"],
-        ended_at=row["ended_at"],
-        exit_code=row["exit_code"],
-        reason=row["reason"],
-        alive=row["ended_at"] is None and _exists(row["pid"]),
-    )
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's, so it is there
-        return True
-    return True

@@ -64,6 +64,9 @@ class OutputRecord:
     """the `number` of the attempt that brought it"""
     settled_at: float | None = None
     """when it was saved, or when its last download failed"""
+    tries: int = 0
+    not_before: float | None = None
+    """how many downloads failed since it was last asked for, and when it is tried again"""
     store: str | None = None
 
 
@@ -127,6 +130,8 @@ class OpenAttempt:
     """counted attempts of its job before this one"""
     reserved: float | None = None
     """the most that it may cost; None: no price was known"""
+    only_ask: bool = False
+    """its task is asked for because the user wants that alone: whatever comes of it, nothing is sent"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +185,7 @@ class Difference:
 class Filter:
     """Which jobs; every field that is set must fit. `id_glob`, `provider`, `model`, `error` may be globs.
 
-    `warned` (only jobs with warnings), `ratio` and `words` (in the prompt): listings alone go by these.
+    `warned` (only jobs with warnings), `ratio` and `words` (in the prompt or the id): listings alone go by these.
     """
 
     states: frozenset[JobState] = frozenset()
@@ -316,35 +321,3 @@ class RunRecord:
     exit_code: int | None
     reason: str | None
     alive: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SavedFile:
-    """A file that the ledger answers for."""
-
-    path: str
-    sha256: str
-    bytes: int
-    job_id: str
-    output_id: int = 0
-    current: bool = True
-    """False: of an earlier wording of the job, or replaced since"""
-    store: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavedReply:
-    """The last complete reply of an attempt, as text without base64."""
-
-    attempt_id: int
-    key: int
-    job: Job
-    state: JobState
-    provider: str
-    outcome: Outcome
-    http_status: int | None
-    task_id: str | None
-    text: str
-    received_at: float
-    reserved: float | None = None
-    """the most that the request was reckoned to cost; None: no price was known"""

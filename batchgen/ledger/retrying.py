@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchgen.ledger.chains import LOST, revive_children
 from batchgen.ledger.records import Filter
@@ -37,6 +37,8 @@ class Retried:
     """cancelled because of one of these: sent when that one is done"""
     left: int = 0
     """cancelled jobs that fit but stay so: the parent is at an end without an image, and was not chosen"""
+    reopened: tuple[int, ...] = field(default=(), compare=False)
+    """ids of the attempts of those that are `asked`: whoever goes on with the batch follows them"""
 
     @property
     def total(self) -> int:
@@ -60,25 +62,38 @@ def retry(db: sqlite3.Connection, chosen: Filter, at: float) -> Retried:
     return again.retried()
 
 
+def askable(db: sqlite3.Connection) -> str:
+    """The providers that can be asked for a task, as a JSON list."""
+    note = db.execute(SQL["get_note"], {"key": "profiles"}).fetchone()
+    profiles = load_profiles(note["value"] if note else None)
+    return dump(sorted(name for name, profile in profiles.items() if profile.task_url))
+
+
 class _Again:
     """One retry: which providers can be asked for a task, and how many jobs went where."""
 
     def __init__(self, db: sqlite3.Connection, at: float) -> None:
         self._db = db
         self._at = at
-        note = db.execute(SQL["get_note"], {"key": "profiles"}).fetchone()
-        profiles = load_profiles(note["value"] if note else None)
-        self._askable = dump(sorted(name for name, profile in profiles.items() if profile.task_url))
+        self._askable = askable(db)
         self._went: Counter[JobState] = Counter()
         self._following = 0
         self._left: list[int] = []
+        self._reopened: list[int] = []
 
     def retried(self) -> Retried:
         """How many jobs were taken up so far."""
         sent, asked = self._went[JobState.PENDING], self._went[JobState.RUNNING]
         left = sum(self._job(key)["state"] == JobState.CANCELLED for key in self._left)
         downloaded = self._went.total() - sent - asked
-        return Retried(asked=asked, downloaded=downloaded, sent=sent, following=self._following, left=left)
+        return Retried(
+            asked=asked,
+            downloaded=downloaded,
+            sent=sent,
+            following=self._following,
+            left=left,
+            reopened=tuple(self._reopened),
+        )
 
     def take_up(self, key: int, old: JobState) -> None:
         """Move a job from its end state, and its cancelled children with it."""
@@ -108,6 +123,7 @@ class _Again:
         if reopened is not None:
             # What was lost stays with the job: to ask for it anew, together with the task, would be paid.
             new, tries = JobState.RUNNING, reopened["counted"]
+            self._reopened.append(reopened["id"])
         else:
             self._db.execute(SQL["supersede_lost"], {"key": key})
             # A provider may deliver more than was asked: without the lost ones it can be complete.
@@ -118,7 +134,7 @@ class _Again:
         return new
 
     def _reopen(self, key: int) -> sqlite3.Row | None:
-        params: Params = {"key": key, "askable": self._askable}
+        params: Params = {"key": key, "askable": self._askable, "only_ask": False}
         row: sqlite3.Row | None = self._db.execute(SQL["reopen_attempt"], params).fetchone()
         return row
 

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import TypeAlias, cast
 
 from batchgen.errors import JobError
+from batchgen.ledger.kept import SavedReply
 from batchgen.ledger.records import (
     AttemptRecord,
     DueOutput,
@@ -23,7 +24,6 @@ from batchgen.ledger.records import (
     Origin,
     OutputRecord,
     Outstanding,
-    SavedReply,
     Unpriced,
 )
 from batchgen.model import NEXT, Entry, Job, JobState, Json, Outcome, OutputState
@@ -31,6 +31,9 @@ from batchgen.model import NEXT, Entry, Job, JobState, Json, Outcome, OutputStat
 Value: TypeAlias = int | float | str | None
 Params: TypeAlias = dict[str, Value]
 Rows: TypeAlias = Iterable[sqlite3.Row]
+
+ONLY_ASKED = 2
+"""In `attempts.asked_again`: opened again to ask for its task, and for nothing else."""
 
 # One encoder: `json.dumps` with options makes a new one a call.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -177,6 +180,7 @@ def open_attempt(row: sqlite3.Row) -> OpenAttempt:
         started_at=row["started_at"],
         tries=row["tries"] - row["counted"],
         reserved=row["reserved"],
+        only_ask=row["asked_again"] == ONLY_ASKED,
     )
 
 
@@ -280,6 +284,8 @@ def _output(row: sqlite3.Row, attempt: int) -> OutputRecord:
         second_chance=bool(row["second_chance"]),
         attempt=attempt,
         settled_at=row["settled_at"],
+        tries=row["tries"],
+        not_before=row["not_before"],
     )
 
 

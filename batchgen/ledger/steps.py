@@ -78,7 +78,7 @@ def generated(
         new = state_by_outputs(_outputs_now(db, job), job["wanted"])
         # A reply read again helps only when it completes the job: what failed is not sent again by it.
         if expected is Outcome.OPEN or new is JobState.GENERATED:
-            _move(db, job, new, clean=True)
+            move(db, job, new, clean=True)
             return new
     return JobState(job["state"])
 
@@ -199,7 +199,7 @@ def lost(db: sqlite3.Connection, output_id: int) -> bool:
     output = db.execute(SQL["output"], {"output": output_id}).fetchone()
     job = _job(db, output["job"])
     if job["state"] == JobState.DONE and output["round"] == job["round"] and not output["superseded"]:
-        _move(db, job, JobState.GENERATED)
+        move(db, job, JobState.GENERATED)
     return True
 
 
@@ -214,7 +214,7 @@ def fresh_links(db: sqlite3.Connection, attempt_id: int, images: Sequence[Remote
             renewed = True
     job = _job(db, attempt["job"])
     if renewed and job["round"] == attempt["round"] and job["state"] == JobState.EXPIRED:
-        _move(db, job, JobState.GENERATED, clean=True)
+        move(db, job, JobState.GENERATED, clean=True)
     return renewed
 
 
@@ -243,7 +243,7 @@ def _after_download(db: sqlite3.Connection, output: sqlite3.Row, job: sqlite3.Ro
     new = state_by_outputs(_outputs_now(db, job), job["wanted"])
     if new is old:
         return old
-    _move(db, job, new)
+    move(db, job, new)
     if new is not JobState.DONE:
         lost = db.execute(SQL["lost_output"], {"key": job["key"], "round": job["round"]}).fetchone()
         db.execute(SQL["note_error"], {**dict(lost), "key": job["key"]})
@@ -268,12 +268,12 @@ def _link(image: RemoteImage) -> Params:
     }
 
 
-def _move(db: sqlite3.Connection, job: sqlite3.Row, new: JobState, *, clean: bool = False) -> None:
-    """`clean`: its failures are forgotten."""
+def move(db: sqlite3.Connection, job: sqlite3.Row, new: JobState, *, clean: bool = False) -> None:
+    """Bring a job from the state of its row to a new one, and its children with it; `clean` forgets its failures."""
     old = JobState(job["state"])
     require_step(job["id"], old, new)
-    statement, params = "move_clean" if clean else "move_job", {"key": job["key"], "old": old, "new": new}
-    _change(db, statement, params, f"job {job['id']!r} is not {old}")
+    params: Params = {"key": job["key"], "old": old, "new": new}
+    _change(db, "move_clean" if clean else "move_job", params, f"job {job['id']!r} is not {old}")
     if old in LOST:
         revive_children(db, job["key"])
 

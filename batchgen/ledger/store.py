@@ -14,11 +14,10 @@ from pathlib import Path
 
 from batchgen.errors import JobError, WorkspaceError
 from batchgen.events import Generated, RemoteImage, Saved
-from batchgen.ledger import chains, claims, orders, retrying, steps, sync
-from batchgen.ledger.connection import Connection, translate
+from batchgen.ledger import chains, claims, orders, refetching, retrying, steps, sync
 from batchgen.ledger.fresh import IMAGES, undone_by_a_mistake
 from batchgen.ledger.lock import held_writer
-from batchgen.ledger.migrate import migrate
+from batchgen.ledger.migrate import bring_up_to_date
 from batchgen.ledger.reader import Reader, require_ledger
 from batchgen.ledger.records import (
     Difference,
@@ -67,7 +66,7 @@ class Ledger:
             except OSError as error:
                 raise WorkspaceError(f"workspace {workspace} can't be made: {error.strerror}") from error
             async with held_writer(workspace) as db:
-                await _prepare(db, workspace)
+                await bring_up_to_date(db, workspace)
                 async with Reader.open(workspace) as reader, open_queue(db, workspace) as writer:
                     yield cls(writer, reader, now)
 
@@ -288,6 +287,11 @@ class Ledger:
         """Take up jobs at an end state again; returns what the next run does with them. See `retrying.retry`."""
         return await self._write(lambda db: retrying.retry(db, filter, at))
 
+    async def fetch_again(self, filter: Filter, *, tasks: bool) -> refetching.Refetched:
+        """Take up lost images and, with `tasks`, tasks again, at no cost. See `refetching.fetch_again`."""
+        missing = await self.reader.missing_files(filter.id_glob)
+        return await self._write(lambda db: refetching.fetch_again(db, filter, missing, tasks=tasks))
+
     async def take_orders(self) -> list[orders.Order]:
         """What others asked of this run since the last call."""
         return await self._write(lambda db: orders.take(db, self._now()))
@@ -340,10 +344,3 @@ class Ledger:
 
     async def _put(self, name: str, params: Params) -> None:
         await self._write(lambda db: db.execute(SQL[name], params).rowcount)
-
-
-async def _prepare(db: Connection, workspace: Path) -> None:
-    try:
-        await db.run(migrate)
-    except sqlite3.Error as error:
-        raise translate(error, workspace) from error

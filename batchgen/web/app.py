@@ -1,15 +1,14 @@
 """The web application of one workspace: pages, pictures, a stream of news, and orders to the run.
 
 Every look is a read of the ledger through a connection that can't write. What changes something needs the
-page's token (guard.py) and goes to the run that is on; without one it is done here.
+page's token (guard.py) and goes to the run that is on; without one it is done here (ordering.py).
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib.resources import files
@@ -29,35 +28,37 @@ from starlette.staticfiles import StaticFiles
 from batchgen.answers import job_answer
 from batchgen.errors import StoreDown, WorkspaceError
 from batchgen.images.thumbnails import MIME, thumbnail
-from batchgen.ledger.orders import Order, Wish, give
+from batchgen.ledger.orders import Order, Wish
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Filter, JobRecord, OutputRecord
 from batchgen.ledger.rows import Params
-from batchgen.ledger.store import Ledger
-from batchgen.model import END_STATES, JobState, OutputState
+from batchgen.model import JobState, OutputState
+from batchgen.providers.stored import load_profiles
 from batchgen.storage.local import inside
 from batchgen.storage.stores import bucket
-from batchgen.summary import Commands
-from batchgen.web import views
-from batchgen.web.guard import Guard
+from batchgen.web import history, views
+from batchgen.web.guard import Door, Guard
+from batchgen.web.ordering import carry_out
+from batchgen.web.watch import EVERY, Watch
 
 CARDS: Final = 60
-NEWS_EVERY: Final = 1.0
-"""Seconds between two looks of the page at the ledger."""
-_RATE_OVER: Final = 60.0
+CHILDREN: Final = 12
+"""Children that the page of a job shows."""
 _FOREVER: Final = {"cache-control": "private, max-age=31536000, immutable"}
 _RETRIED: Final = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
 
 
-def application(workspace: Path, hosts: frozenset[str], token: str, leaving: Callable[[], bool]) -> Starlette:
+def application(workspace: Path, door: Door, token: str, leaving: Callable[[], bool]) -> Starlette:
     """The page of the batch in `workspace`. `leaving`: the server wants to end, and streams of news are to end too."""
     page = _Page(workspace, token, leaving)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with Reader.open(workspace) as reader:
-            page.reader = reader
+        async with Reader.open(workspace) as reader, anyio.create_task_group() as group:
+            page.reader, page.watch = reader, Watch(reader, workspace)
+            group.start_soon(page.watch.keep_count)
             yield
+            group.cancel_scope.cancel()
 
     routes = [
         Route("/", page.home),
@@ -66,6 +67,7 @@ def application(workspace: Path, hosts: frozenset[str], token: str, leaving: Cal
         Route("/picture/{id:path}/{position:int}", page.picture),
         Route("/jobs", page.cards),
         Route("/news", page.news),
+        Route("/changes/{id:path}", page.changes),
         Route("/orders", page.order, methods=["POST"]),
         Route("/metrics", page.metrics),
         Route("/style.css", page.style),
@@ -75,22 +77,27 @@ def application(workspace: Path, hosts: frozenset[str], token: str, leaving: Cal
     return Starlette(
         routes=routes,
         lifespan=lifespan,
-        middleware=[Middleware(Guard, hosts=hosts, token=token)],
-        exception_handlers={StoreDown: _store_down},
+        middleware=[Middleware(Guard, door=door, token=token)],
+        exception_handlers={WorkspaceError: _unusable, StoreDown: _store_down},
     )
 
 
+async def _unusable(request: Request, error: Exception) -> Response:
+    """The workspace can't be read or written: moved, damaged, on a full disk."""
+    return PlainTextResponse(str(error), status_code=409)
+
+
 class _Page:
-    """The handlers; `reader` is there while the application lives."""
+    """The handlers; `reader` and `watch` are there while the application lives."""
 
     reader: Reader
+    watch: Watch
 
     def __init__(self, workspace: Path, token: str, leaving: Callable[[], bool]) -> None:
         self._workspace = workspace
         self._leaving = leaving
         self._token = token
         self._shrinking = anyio.CapacityLimiter(2)
-        self._saved: deque[tuple[float, int]] = deque()
         # Everything is escaped: prompts, ids and error texts come from elsewhere.
         self._templates = Environment(
             loader=PackageLoader("batchgen.web"), autoescape=True, undefined=StrictUndefined
@@ -99,7 +106,7 @@ class _Page:
     async def home(self, request: Request) -> Response:
         """The page with the grid."""
         choices = views.choices(await self.reader.choices())
-        return self._html("home.html", choices=choices, standing=await self._standing())
+        return self._html("home.html", choices=choices, standing=await self.watch.standing())
 
     async def job(self, request: Request) -> Response:
         """The page of one job."""
@@ -107,13 +114,24 @@ class _Page:
         if record is None:
             return PlainTextResponse("no such job", status_code=404)
         parent = await self.reader.job(record.job.after) if record.job.after else None
+        children = await self.reader.children(record.id, CHILDREN + 1)
+        replies = await self.reader.replies_of(record.id)
+        profiles = load_profiles(await self.reader.note("profiles"))
+        askable = {name for name, profile in profiles.items() if profile.task_url}
+        gone = self._gone(record)
         return self._html(
             "job.html",
             job=job_answer(record),
             card=views.card(record),
+            gone=gone,
             parent=views.card(parent) if parent else None,
+            children=[views.card(child) for child in children[:CHILDREN]],
+            more_children=len(children) > CHILDREN,
             request=_request(record),
-            ended=record.state in END_STATES,
+            log=history.log(record, replies),
+            told=history.told(replies),
+            retry=history.retry_words(record, askable, time.time()),
+            fetch=history.fetch_words(record, askable, gone, replies),
         )
 
     async def cards(self, request: Request) -> Response:
@@ -131,18 +149,36 @@ class _Page:
     async def news(self, request: Request) -> Response:
         """How the batch stands, whenever that changes, as server-sent events."""
 
-        async def stream() -> AsyncIterator[str]:
-            last = ""
+        async def standing() -> str:
+            return json.dumps(await self.watch.standing())
+
+        return self._stream(request, standing)
+
+    async def changes(self, request: Request) -> Response:
+        """A word that changes whenever the page of a job does, as server-sent events."""
+
+        async def version() -> str:
+            record = await self.reader.job(request.path_params["id"])
+            return "" if record is None else views.version(record, self._gone(record))
+
+        return self._stream(request, version)
+
+    def _stream(self, request: Request, look: Callable[[], Awaitable[str]]) -> Response:
+        """What `look` says, as often as it changes; `end` when the server leaves."""
+
+        async def events() -> AsyncIterator[str]:
+            last = None
             while not self._leaving() and not await request.is_disconnected():
-                said = json.dumps(await self._standing())
+                said = await look()
                 # A comment keeps proxies and browsers from giving the connection up.
                 yield f"data: {said}\n\n" if said != last else ": still so\n\n"
                 last = said
                 for _ in range(5):
                     if not self._leaving():
-                        await anyio.sleep(NEWS_EVERY / 5)
+                        await anyio.sleep(EVERY / 5)
+            yield f"event: end\ndata: {await look()}\n\n"
 
-        return StreamingResponse(stream(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+        return StreamingResponse(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
     async def small(self, request: Request) -> Response:
         """A thumbnail."""
@@ -188,9 +224,7 @@ class _Page:
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
-        run = await self.reader.last_run()
-        text = views.metrics(await self.reader.status(time.time()), run is not None and run.alive)
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(await self.watch.metrics(), media_type="text/plain; version=0.0.4")
 
     async def order(self, request: Request) -> Response:
         """Do what a button says."""
@@ -199,37 +233,13 @@ class _Page:
             order = Order(Wish(asked["what"]), _chosen(asked))
         except (ValueError, KeyError, TypeError):
             return PlainTextResponse("not an order", status_code=400)
-        try:
-            return JSONResponse({"said": await self._give(order)})
-        except WorkspaceError as error:
-            return PlainTextResponse(str(error), status_code=409)
+        return JSONResponse({"said": await carry_out(order, self._workspace, self.reader)})
 
-    async def _give(self, order: Order) -> str:
-        run = await self.reader.last_run()
-        if run is not None and run.alive:
-            await give(self._workspace, order, time.time())
-            return "the run is told"
-        if order.what in (Wish.PAUSE, Wish.RESUME):
-            return "no run is going on"
-        async with Ledger.open(self._workspace, now=time.time, create=False) as ledger:
-            if order.what is Wish.CANCEL:
-                return f"{len(await ledger.cancel(order.chosen))} cancelled"
-            moved = (await ledger.put_back(order.chosen, time.time())).total
-            return f"{moved} put back: the next run takes them up"
-
-    async def _standing(self) -> dict[str, Any]:
-        now = time.time()
-        status = await self.reader.status(now)
-        run, rate = await self.reader.last_run(), self._rate(now, status.outputs)
-        return views.standing(status, run, rate, Commands(str(self._workspace)), now)
-
-    def _rate(self, now: float, outputs: Mapping[OutputState, int]) -> float | None:
-        """Images a minute over the last minute that somebody looked; None before there is anything to tell."""
-        self._saved.append((now, outputs.get(OutputState.SAVED, 0)))
-        while now - self._saved[0][0] > _RATE_OVER:
-            self._saved.popleft()
-        since, before = self._saved[0]
-        return round((self._saved[-1][1] - before) / (now - since) * 60, 1) if now - since >= 3 else None
+    def _gone(self, record: JobRecord) -> list[int]:
+        """Positions of the saved pictures whose file is not there any more."""
+        saved = ((one.position, one.path) for one in record.outputs if one.path and one.store is None)
+        places = ((position, inside(self._workspace, path)) for position, path in saved)
+        return [position for position, place in places if place is None or not place.is_file()]
 
     async def _output(self, request: Request) -> OutputRecord | None:
         record = await self.reader.job(request.path_params["id"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from hashlib import sha256
 from typing import Final
 from urllib.parse import quote
 
 from batchgen.answers import status_answer
 from batchgen.lanes.orders import PAUSED
-from batchgen.ledger.records import JobRecord, OutputRecord, RunRecord, Status
+from batchgen.ledger.records import JobRecord, OutputRecord, ProviderStatus, RunRecord, Status
 from batchgen.model import JobState, Json, OutputState
 from batchgen.progress import wait_text
 from batchgen.providers.prices import money_text
@@ -46,6 +47,11 @@ def picture(job_id: str, output: OutputRecord) -> dict[str, Json]:
     }
 
 
+def version(record: JobRecord, gone: Collection[int]) -> str:
+    """A short word that is another one when the page of a job says something else."""
+    return sha256(repr((record, gone)).encode()).hexdigest()[:16]
+
+
 def standing(
     status: Status, run: RunRecord | None, rate: float | None, commands: Commands, now: float
 ) -> dict[str, Json]:
@@ -78,19 +84,40 @@ def _waits(until: float | None, why: str | None, now: float) -> str:
     return why or ""
 
 
-def metrics(status: Status, alive: bool) -> str:
+def metrics(status: Status, alive: bool, rate: float | None) -> str:
     """The numbers in Prometheus' text format."""
-    lines = ["# TYPE batchgen_jobs gauge"]
-    lines += [f'batchgen_jobs{{state="{state.value}"}} {status.jobs.get(state, 0)}' for state in JobState]
-    lines.append("# TYPE batchgen_outputs gauge")
-    lines += [f'batchgen_outputs{{state="{state.value}"}} {status.outputs.get(state, 0)}' for state in OutputState]
-    lines += ["# TYPE batchgen_attempts_total counter", f"batchgen_attempts_total {status.attempts}"]
-    lines += ["# TYPE batchgen_cost_total counter", f"batchgen_cost_total {status.cost}"]
-    lines += ["# TYPE batchgen_links_expiring gauge", f"batchgen_links_expiring {status.expiring_within_24h}"]
-    lines += ["# TYPE batchgen_running gauge", f"batchgen_running {int(alive)}", "# TYPE batchgen_in_flight gauge"]
-    for name, one in status.providers.items():
-        lines.append(f'batchgen_in_flight{{provider="{_label(name)}"}} {one.in_flight}')
+    figures: list[tuple[str, str, str, Sequence[tuple[str, float]]]] = [
+        ("jobs", "gauge", "jobs by state", [(_in("state", state), n) for state, n in status.jobs.items()]),
+        ("outputs", "gauge", "images by state", [(_in("state", state), n) for state, n in status.outputs.items()]),
+        ("attempts_total", "counter", "requests that were begun", [("", status.attempts)]),
+        ("cost_total", "counter", "paid by the price list, over all runs", _each(status, lambda one: one.cost)),
+        ("unsettled_cost", "gauge", "the most that may have been billed beside it", [("", status.unsettled_cost)]),
+        ("images_per_minute", "gauge", "images saved in the last minute", [] if rate is None else [("", rate)]),
+        ("links_expiring", "gauge", "images not on disk whose link dies in a day", [("", status.expiring_within_24h)]),
+        ("next_link_dies_timestamp_seconds", "gauge", "when the first of these dies", _known(status.next_expiry)),
+        ("running", "gauge", "1 while a run goes on", [("", int(alive))]),
+        ("in_flight", "gauge", "requests under way", _each(status, lambda one: one.in_flight)),
+        ("limit", "gauge", "requests at once, as it stands", _each(status, lambda one: one.limit)),
+        ("waiting_until_timestamp_seconds", "gauge", "no request before", _each(status, lambda one: one.waiting_until)),
+    ]
+    lines = []
+    for name, kind, words, values in figures:
+        lines += [f"# HELP batchgen_{name} {words}", f"# TYPE batchgen_{name} {kind}"]
+        lines += [f"batchgen_{name}{label} {value}" for label, value in values]
     return "\n".join(lines) + "\n"
+
+
+def _each(status: Status, figure: Callable[[ProviderStatus], float | None]) -> list[tuple[str, float]]:
+    found = ((name, figure(one)) for name, one in status.providers.items())
+    return [(_in("provider", name), value) for name, value in found if value is not None]
+
+
+def _known(value: float | None) -> list[tuple[str, float]]:
+    return [] if value is None else [("", value)]
+
+
+def _in(name: str, value: str) -> str:
+    return f'{{{name}="{_label(value)}"}}'
 
 
 def _label(text: str) -> str:

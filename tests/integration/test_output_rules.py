@@ -18,7 +18,7 @@ from batchgen.images.looks import difference_hash
 from batchgen.images.remarks import NEAR, bits_apart
 from batchgen.images.settle import settle_spool
 from batchgen.images.stored import DataUrls
-from batchgen.ledger.records import SavedFile
+from batchgen.ledger.kept import SavedFile
 from batchgen.ledger.store import Ledger
 from batchgen.manifest.load import open_manifest
 from batchgen.model import Download, Entry, Json, OutputRules

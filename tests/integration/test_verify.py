@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.ledger.records import SavedFile
+from batchgen.ledger.kept import SavedFile
 from batchgen.verify import Comparison, compare_files
 
 

@@ -82,7 +82,7 @@ WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NUL
 ORDER BY not_before LIMIT 1;
 
 -- name: open_attempts
-SELECT jobs.*, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id, a.started_at, a.counted, a.reserved
+SELECT jobs.*, a.id AS attempt_id, a.provider AS attempt_provider, a.task_id, a.started_at, a.counted, a.reserved, a.asked_again
 FROM attempts AS a INDEXED BY attempts_open CROSS JOIN jobs ON jobs.key = a.job
 WHERE a.outcome = 'open' ORDER BY a.id;
 

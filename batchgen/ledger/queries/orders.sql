@@ -4,7 +4,7 @@
 INSERT INTO orders (at, what, states, id_glob) VALUES (:at, :what, :states, :id);
 
 -- name: take_orders
-UPDATE orders SET taken_at = :at WHERE taken_at IS NULL RETURNING id, what, states, id_glob;
+UPDATE orders SET taken_at = :at WHERE taken_at IS NULL RETURNING id, at, what, states, id_glob;
 
 -- name: pending_jobs
 SELECT key, id FROM jobs

@@ -42,7 +42,7 @@ WHERE (position, key) > (:position, :key) AND listed = :listed
         OR EXISTS (SELECT 1 FROM json_each(request, '$.models') AS m WHERE m.key = served_by AND m.value GLOB :model))
     AND (:id IS NULL OR id GLOB :id)
     AND (:ratio IS NULL OR ratio = :ratio)
-    AND (:words IS NULL OR instr(lower(prompt), lower(:words)) > 0)
+    AND (:words IS NULL OR instr(lower(prompt), lower(:words)) > 0 OR instr(lower(id), lower(:words)) > 0)
     AND (NOT :warned OR warnings <> '[]' OR EXISTS (SELECT 1 FROM outputs AS o
             WHERE o.job = key AND o.round = jobs.round AND o.superseded = 0 AND o.warnings <> '[]'))
 ORDER BY position, key LIMIT :limit;
@@ -50,6 +50,14 @@ ORDER BY position, key LIMIT :limit;
 -- name: warned_total
 SELECT count(*) FROM jobs WHERE listed = 1 AND (warnings <> '[]' OR key IN (
     SELECT job FROM outputs AS o WHERE o.warnings <> '[]' AND o.counted = 1));
+
+-- name: children
+SELECT * FROM jobs WHERE parent = :id AND listed = 1 ORDER BY position LIMIT :limit;
+
+-- name: replies_of
+-- Every kept reply of one job.
+SELECT a.number, r.text, r.received_at FROM replies AS r JOIN attempts AS a ON a.id = r.attempt
+JOIN jobs AS j ON j.key = a.job WHERE j.id = :id ORDER BY a.number;
 
 -- name: attempts_of
 SELECT * FROM attempts WHERE job IN (SELECT value FROM json_each(:keys)) ORDER BY job, number;
@@ -61,7 +69,8 @@ ORDER BY o.job, o.round, o.position, o.id;
 
 -- name: current_files
 SELECT o.id, o.path FROM outputs AS o JOIN jobs AS j ON j.key = o.job
-WHERE o.state = 'saved' AND o.store IS NULL AND o.round = j.round AND o.superseded = 0;
+WHERE o.state = 'saved' AND o.store IS NULL AND o.round = j.round AND o.superseded = 0
+    AND (:id IS NULL OR j.id GLOB :id);
 
 -- name: current_objects
 SELECT o.id, o.path FROM outputs AS o JOIN jobs AS j ON j.key = o.job

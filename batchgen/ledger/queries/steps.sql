@@ -151,15 +151,34 @@ WHERE job = :key AND round = (SELECT round FROM jobs WHERE key = :key) AND super
     AND (spool IS NOT NULL OR (url IS NOT NULL AND (expires_at IS NULL OR expires_at > :at)));
 
 -- name: reopen_attempt
--- The last attempt of the round, if its provider can be asked for its task and was not asked again yet.
-UPDATE attempts SET outcome = 'open', finished_at = NULL, asked_again = 1, unsettled = 1
+-- The last attempt of the round, if its provider can be asked for its task. Who would send the job the next
+-- time asks only once, and not for a task that the provider did not know; who only asks may do so ever again.
+UPDATE attempts SET outcome = 'open', finished_at = NULL, asked_again = 1 + :only_ask, unsettled = 1
 WHERE id = (SELECT a.id FROM attempts AS a JOIN jobs AS j ON j.key = a.job AND j.round = a.round
             WHERE j.key = :key ORDER BY a.number DESC LIMIT 1)
-    AND outcome IN ('failed', 'unknown') AND task_id IS NOT NULL AND asked_again = 0
+    AND outcome IN ('failed', 'unknown') AND task_id IS NOT NULL
     AND provider IN (SELECT value FROM json_each(:askable))
-    AND error_kind IS NOT 'task_unknown'
+    AND (:only_ask OR (asked_again = 0 AND error_kind IS NOT 'task_unknown'))
     AND (error_kind IN ('unfinished', 'interrupted') OR (SELECT state FROM jobs WHERE key = :key) = 'held')
-RETURNING counted;
+RETURNING id, counted;
+
+-- name: unfetched_outputs
+-- Of jobs as they stand: what was given up, and what waits to be tried again.
+SELECT o.id, o.job FROM outputs AS o JOIN jobs AS j ON j.key = o.job AND j.round = o.round
+WHERE o.superseded = 0 AND j.listed = 1 AND (:id IS NULL OR j.id GLOB :id)
+    AND o.state IN ('bad', 'expired', 'remote') AND (o.state <> 'remote' OR o.tries > 0)
+    AND (o.url IS NOT NULL OR o.spool IS NOT NULL);
+
+-- name: fetch_output_again
+UPDATE outputs SET second_chance = max(second_chance, state = 'bad'), state = 'remote', tries = 0, not_before = NULL, settled_at = NULL,
+    error_kind = NULL, error_code = NULL, error_message = NULL
+WHERE id = :output AND state <> 'saved';
+
+-- name: askable_jobs
+-- Jobs that ended while their last task perhaps went on.
+SELECT j.key, j.state FROM jobs AS j
+WHERE j.state IN ('held', 'failed') AND j.listed = 1 AND (:id IS NULL OR j.id GLOB :id)
+ORDER BY j.position;
 
 -- name: supersede_lost
 UPDATE outputs SET superseded = 1, counted = 0

@@ -13,17 +13,18 @@ function element(name, kind, text) {
 
 function say(text) {
   const said = byId("said");
+  // Always there and only empty, so that a screen reader hears what is put in.
   said.textContent = text;
-  said.hidden = false;
   clearTimeout(say.timer);
-  say.timer = setTimeout(() => { said.hidden = true; }, 5000);
+  say.timer = setTimeout(() => { said.textContent = ""; }, 5000 + 60 * text.length);
 }
 
 // --- orders ---
 async function order(button) {
   const data = button.dataset;
-  if (data.sure && !confirm(data.sure)) return;
-  button.disabled = true;
+  // Not `disabled`: that takes the focus away from whoever pressed it with a key.
+  if (button.ariaDisabled || (data.sure && !confirm(data.sure))) return;
+  button.ariaDisabled = "true";
   const body = { what: data.order, id: data.id || null, states: data.states ? data.states.split(",") : [] };
   try {
     const token = document.querySelector('meta[name="batchgen-token"]').content;
@@ -32,7 +33,13 @@ async function order(button) {
   } catch {
     say("the server does not answer");
   }
-  button.disabled = false;
+  button.ariaDisabled = null;
+}
+// A button that has done its work may be gone: the focus goes to the one that undoes it, or to the page's head.
+function show(button, wanted, instead) {
+  const focused = document.activeElement === button;
+  button.hidden = !wanted;
+  if (!wanted && focused) (instead && !instead.hidden ? instead : byId("main")).focus();
 }
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-order]");
@@ -42,6 +49,7 @@ document.addEventListener("click", (event) => {
 // --- how the batch stands ---
 function stand(news) {
   const jobs = news.jobs;
+  stand.last = news;
   byId("badge").textContent = news.paused ? "paused" : news.alive ? "running" : "no run is going on";
   byId("badge").className = "badge" + (news.alive ? " going" : jobs.total && jobs.done === jobs.total ? " good" : "");
   byId("reason").textContent = news.reason ? "stopped early: " + news.reason : news.rehearsal ? "a rehearsal: nothing is paid" : "";
@@ -49,9 +57,13 @@ function stand(news) {
   byId("saved").textContent = number.format(news.outputs.saved);
   byId("rate").textContent = news.alive && news.rate !== null ? number.format(news.rate) : "–";
   byId("cost").textContent = news.cost_text;
-  byId("pause").hidden = !news.alive || news.paused;
-  byId("resume").hidden = !news.paused;
-  byId("retry").hidden = !(jobs.failed + jobs.expired);
+  const pause = byId("pause"), resume = byId("resume");
+  if (news.paused) { show(resume, true); show(pause, false, resume); } else { show(pause, news.alive); show(resume, false, pause); }
+  const again = jobs.failed + jobs.expired + jobs.cancelled;
+  byId("retry").dataset.sure = number.format(again) + (again === 1 ? " job is" : " jobs are") + " taken up again (failed, expired, cancelled). What can be had for free is tried first; the rest is sent again and paid for.";
+  show(byId("retry"), jobs.failed + jobs.expired);
+  show(byId("fetch"), news.outputs.bad + news.outputs.expired + jobs.held || stand.broken);
+  for (const name of Object.keys(news.providers)) offer(byId("filters").elements.provider, name);
   const there = STATES.filter((state) => jobs[state]);
   byId("filters").hidden = !jobs.total;
   byId("bar").replaceChildren(...there.map((state) => {
@@ -82,6 +94,14 @@ function stand(news) {
   stand.ended = ended;
 }
 
+// A provider that took over in the night was not there when the page was made.
+function offer(select, value) {
+  if ([...select.options].some((one) => one.value === value)) return;
+  const option = element("option", "", value);
+  option.value = value;
+  select.append(option);
+}
+
 // --- the grid ---
 // Width over height, so that a row of cards is as high as one picture; what is very tall or wide gets a margin.
 function shape(job) {
@@ -99,6 +119,11 @@ function card(job) {
     image.loading = "lazy";
     image.decoding = "async";
     image.alt = job.prompt.slice(0, 120);
+    image.addEventListener("error", () => {
+      image.replaceWith(element("span", "why", "the file is gone, or can't be read"));
+      stand.broken = true;
+      if (stand.last) stand(stand.last);
+    }, { once: true });
     image.src = job.pictures[0].small;
     shot.append(image);
     if (job.pictures.length > 1) shot.append(element("span", "many", job.pictures.length));
@@ -131,7 +156,9 @@ const grid = {
       const found = await (await fetch("/jobs?" + query)).json();
       if (turn !== this.turn) return;
       const cards = found.jobs.map(card);
+      const focused = document.activeElement?.closest?.(".card")?.dataset.id;
       if (afresh) byId("cards").replaceChildren(...cards); else byId("cards").append(...cards);
+      if (afresh && focused !== undefined) cards.find((one) => one.dataset.id === focused)?.focus({ preventScroll: true });
       this.more = found.more;
       byId("more").hidden = !found.more;
       byId("none").hidden = byId("cards").childElementCount > 0;
@@ -169,4 +196,40 @@ if (byId("cards")) {
   const news = new EventSource("/news");
   news.onmessage = (event) => stand(JSON.parse(event.data));
   news.onerror = () => { byId("badge").textContent = "the server does not answer"; };
+  news.addEventListener("end", (event) => {
+    news.close();
+    stand(JSON.parse(event.data));
+    for (const button of document.querySelectorAll("button[data-order]")) show(button, false);
+    byId("badge").textContent = "this page has ended";
+    byId("reason").textContent = "It went with the run, or with its server; batchgen serve shows the batch again.";
+  });
+}
+
+// --- the page of one job: it says what is so now, and keeps the focus and what was unfolded ---
+const job = {
+  async load() {
+    const here = document.activeElement?.dataset?.order;
+    const open = [...document.querySelectorAll("details")].map((one) => one.open);
+    const was = byId("state").textContent;
+    const found = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html").getElementById("main");
+    if (!found) return;
+    byId("main").replaceChildren(...found.childNodes);
+    document.querySelectorAll("details").forEach((one, place) => { one.open = open[place] ?? one.open; });
+    if (here) (document.querySelector(`button[data-order="${here}"]`) || byId("main")).focus();
+    if (byId("state").textContent !== was) say("now " + byId("state").textContent);
+  },
+};
+
+if (byId("state")) {
+  const news = new EventSource("/changes/" + encodeURIComponent(byId("state").dataset.id));
+  let seen;
+  news.onmessage = (event) => {
+    if (seen !== undefined && seen !== event.data) job.load().catch(() => say("the server does not answer"));
+    seen = event.data;
+  };
+  news.addEventListener("end", () => {
+    news.close();
+    for (const button of document.querySelectorAll("button[data-order]")) show(button, false);
+    say("this page has ended: it went with the run, or with its server");
+  });
 }
