@@ -1,4 +1,4 @@
-"""The brush of the simulator: gradients, shapes, references under a veil, and a panel with the prompt.
+"""The brush of the simulator: a landscape, references under a veil, and a panel with the prompt.
 
 Imports Pillow at once, so only a drawing thread imports this. No randomness: everything follows from
 the picture's own values.
@@ -9,13 +9,13 @@ from __future__ import annotations
 import colorsys
 import io
 from hashlib import blake2b
-from math import sin, tau
 from random import Random
 
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from batchgen.simulator import lettering
 from batchgen.simulator.picture import Picture
+from batchgen.simulator.scenery import Scenery
 
 _SMALL = 320
 """longer side of a kept reference, pixels"""
@@ -25,9 +25,9 @@ Color = tuple[int, int, int]
 
 def paint(picture: Picture) -> bytes:
     """Draw and encode one picture."""
-    dice = _dice(picture.roots or picture.prompt, picture.model, str(picture.position))
-    ground = _ground(picture, dice)
-    canvas = _with_shapes(ground, dice, picture)
+    scenery = Scenery(_dice(picture.roots or picture.prompt, picture.model, str(picture.position)))
+    ground = _ground(picture, scenery)
+    canvas = _with_shapes(ground, scenery, picture)
     if min(canvas.size) >= 100:
         _write(canvas, picture)
     return _encoded(canvas, picture)
@@ -42,18 +42,14 @@ def _color(hue: float, saturation: float, value: float) -> Color:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _ground(picture: Picture, dice: Random) -> Image.Image:
-    """A gradient in two near colours; under an edit the reference, with the gradient where the mask says."""
+def _ground(picture: Picture, scenery: Scenery) -> Image.Image:
+    """A sky; under an edit the reference, with the sky where the mask says."""
     size = picture.drawn_size
-    hue = dice.random()
-    dark = _color(hue, 0.55, 0.45)
-    light = _color(hue + dice.uniform(0.08, 0.22), 0.4, 0.97)
-    slope = Image.linear_gradient("L").rotate(dice.choice((0, 180)))
-    gradient = ImageOps.colorize(slope, dark, light).resize(size, Image.Resampling.BICUBIC)
     if picture.transparent:
         return Image.new("RGBA", size, (0, 0, 0, 0))
+    sky = scenery.sky(size)
     if not picture.reference:
-        return gradient.convert("RGBA")
+        return sky.convert("RGBA")
     with Image.open(io.BytesIO(picture.reference)) as opened:
         reference = ImageOps.fit(opened.convert("RGB"), size)
     if picture.mask:
@@ -61,22 +57,15 @@ def _ground(picture: Picture, dice: Random) -> Image.Image:
             where = opened.convert("L").resize(size)
     else:
         where = Image.new("L", size, 70)
-    return Image.composite(gradient, reference, where).convert("RGBA")
+    return Image.composite(sky, reference, where).convert("RGBA")
 
 
-def _with_shapes(ground: Image.Image, dice: Random, picture: Picture) -> Image.Image:
-    """Drifting forms above hills; every edit of a line adds one ring of its own."""
-    width, height = ground.size
+def _with_shapes(ground: Image.Image, scenery: Scenery, picture: Picture) -> Image.Image:
+    """A landscape before the sky; every edit of a line adds one ring of its own."""
     layer = Image.new("RGBA", ground.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer)
-    hue = dice.random()
     if not picture.reference:
-        for _ in range(dice.randint(3, 5)):
-            reach = dice.uniform(0.04, 0.15) * min(width, height)
-            x, y = dice.uniform(0, width), dice.uniform(0, height * 0.42)
-            faint = (*_color(hue + dice.uniform(0, 0.3), 0.35, 1.0), dice.randint(60, 150))
-            _form(pen, (x, y), reach, faint, dice.randint(3, 6))
-        _hills(pen, ground.size, dice, hue)
+        scenery.draw(pen, ground.size)
     if picture.reference or picture.roots not in ("", picture.prompt):
         for prompt in (*picture.edits, picture.prompt):
             _ring(pen, ground.size, _dice(prompt, str(picture.position)))
@@ -91,35 +80,6 @@ def _ring(pen: ImageDraw.ImageDraw, size: tuple[int, int], dice: Random) -> None
     pen.ellipse(
         (x - reach, y - reach, x + reach, y + reach), outline=(*color, 255), width=max(2, int(reach / 5))
     )
-
-
-def _hills(pen: ImageDraw.ImageDraw, size: tuple[int, int], dice: Random, hue: float) -> None:
-    """Three ranges, each darker and lower than the one behind it."""
-    width, height = size
-    for depth in range(3):
-        level, swing = height * (0.5 + 0.13 * depth), height * 0.05
-        first, second = dice.uniform(0, tau), dice.uniform(0, tau)
-        ridge = [
-            (width * x / 60, level + swing * (sin(first + x / 9) + 0.5 * sin(second + x / 4)))
-            for x in range(61)
-        ]
-        color = (*_color(hue + 0.05 * depth, 0.42, 0.66 - 0.16 * depth), 215)
-        pen.polygon([(0, height), *ridge, (width, height)], fill=color)
-
-
-def _form(
-    pen: ImageDraw.ImageDraw,
-    at: tuple[float, float],
-    reach: float,
-    color: tuple[int, int, int, int],
-    sides: int,
-) -> None:
-    """One drifting form: a disc, or a polygon of five sides and more."""
-    x, y = at
-    if sides < 5:
-        pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=color)
-    else:
-        pen.regular_polygon((x, y, reach), n_sides=sides, rotation=int(x) % 60, fill=color)
 
 
 def _write(canvas: Image.Image, picture: Picture) -> None:
