@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 from batchgen.batch import run_exit_code
 from batchgen.cli import COMMANDS, main
@@ -286,3 +287,13 @@ def test_the_prices_shown_are_taken_and_leave_nothing_unpriced(cli: Cli) -> None
     cli.write("priced.yaml", f"provider: openai\n{YAML['# prices in full']}{job}\n".replace("my-model", "gpt-image-1"))
     cost = cli.json("plan", "priced.yaml")["cost"]
     assert (cost["estimate"], cost["max_cost"], cost["unpriced_models"]) == (0.25, 25, [])
+
+
+def test_the_pictures_shown_are_there_and_small_and_have_words_for_those_who_cannot_see_them() -> None:
+    shown = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", README)
+    assert [Path(path).name for _, path in shown] == ["dashboard.png", "report.png"]
+    for words, path in shown:
+        assert len(words) > 50
+        assert 10_000 < (ROOT / path).stat().st_size < 200_000
+        with Image.open(ROOT / path) as picture:
+            assert picture.size[0] == 960

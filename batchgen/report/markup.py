@@ -60,11 +60,12 @@ def size(count: int) -> str:
 
 
 def period(start: float, end: float) -> str:
-    """Local dates and times, the second date only where it is another."""
+    """Local dates and times; of the second what is another."""
     first, last = (datetime.fromtimestamp(at).astimezone() for at in (start, end))
     if first.date() != last.date():
         return f"{first:%-d %B %Y, %H:%M} to {last:%-d %B %Y, %H:%M}"
-    return f"{first:%-d %B %Y, %H:%M} to {last:%H:%M}"
+    begun = f"{first:%-d %B %Y, %H:%M}"
+    return begun if (last - first).total_seconds() < 60 else f"{begun} to {last:%H:%M}"
 
 
 def clock(at: float, span: float) -> str:

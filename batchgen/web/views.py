@@ -19,6 +19,9 @@ _PROMPT: Final = 280
 """Characters of a prompt that a card shows."""
 
 
+_HOUR: Final = 3600.0
+
+
 def card(record: JobRecord) -> dict[str, Json]:
     """One job of the grid."""
     saved = [output for output in record.outputs if output.state is OutputState.SAVED]
@@ -65,6 +68,8 @@ def standing(
         for name, one in status.providers.items()
     }
     alive = run is not None and run.alive
+    # A run fetches what it has links to; while it does, only a link that dies within the hour is worth a word.
+    urgent = not alive or (status.next_expiry is not None and status.next_expiry - now < _HOUR)
     return {
         **status_answer(status),
         "providers": providers,
@@ -73,7 +78,7 @@ def standing(
         "paused": alive and any(one.reason == PAUSED for one in status.providers.values()),
         "rate": rate,
         "reason": run.reason if run is not None and not alive else None,
-        "links": link_warning(status, commands),
+        "links": link_warning(status, commands) if urgent else None,
         "rehearsal": status.rehearsal,
     }
 

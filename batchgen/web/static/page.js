@@ -80,15 +80,13 @@ function stand(news) {
   byId("links").textContent = news.links || "";
   // Once no run is going on, what has nothing to say is left out: the pictures are what people come for.
   const told = Object.entries(news.providers).filter(([, one]) => news.alive || one.waits);
-  const rows = told.map(([name, one]) => {
-    const row = element("tr");
-    const head = element("th", "", name);
-    head.scope = "row";
-    row.append(head, element("td", "", one.waits || (one.in_flight ? "nothing" : "")), element("td", "", one.in_flight), element("td", "", one.limit ?? ""));
-    return row;
-  });
-  byId("providers").hidden = !rows.length;
-  byId("providers").querySelector("tbody").replaceChildren(...rows);
+  byId("providers").hidden = !told.length;
+  byId("providers").replaceChildren(...told.map(([name, one]) => {
+    const item = element("li", one.waits ? "waits" : "");
+    const flight = one.in_flight + (one.limit === null ? "" : " of " + one.limit) + " in flight";
+    item.append(element("b", "", name), element("span", "", flight), element("span", "wait", one.waits));
+    return item;
+  }));
   const ended = news.jobs.total - jobs.pending - jobs.running - jobs.generated;
   if (stand.ended !== undefined && ended !== stand.ended) grid.changed();
   stand.ended = ended;

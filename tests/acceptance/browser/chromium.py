@@ -95,7 +95,8 @@ class Window:
 @contextmanager
 def window(opened: Any, width: int, height: int, scheme: str = "light") -> Iterator[Window]:  # Any: as above
     """A window of its own, with no memory of others. `scheme`: `light` or `dark`."""
-    context = opened.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    size = {"width": width, "height": height}
+    context = opened.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
     found = Window(context.new_page(), width)
     found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
     found.page.on("console", lambda line: found.complaints.append(line.text) if line.type == "error" else None)

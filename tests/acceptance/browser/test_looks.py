@@ -72,7 +72,7 @@ def test_a_running_workspace_shows_what_is_there_and_what_each_provider_does(
                 seen.page.goto(place.address)
                 seen.page.wait_for_selector("#badge.going")
                 seen.page.locator(".card img").nth(5).wait_for()
-                assert seen.page.locator("#providers tbody tr").count() == 3
+                assert seen.page.locator("#providers li").count() == 3
                 assert seen.page.locator("#pause").is_visible()
                 seen.keep(screens / f"running-{name}")
         run.kill()
@@ -121,7 +121,7 @@ def test_five_thousand_pictures_are_there_to_be_scrolled_and_reported(chromium: 
         assert one.page.locator(".chart svg").count() == 4
         assert one.page.locator("table.grid").count() == 1
         for part in ("summary", "time", "left", "pictures"):
-            one.page.locator(f"#{part}").evaluate("(one) => one.scrollIntoView({ behavior: 'instant' })")
+            one.page.locator(f"#{part}").evaluate("(one) => one.scrollIntoView()")
             assert one.page.locator(f"#{part} >> :is(h1, h2)").is_visible()
             one.keep(screens / f"report-{part}-{name}")
 
