@@ -22,8 +22,6 @@ from batchgen.lanes.context import Context, Scope
 from batchgen.ledger.store import Ledger
 from batchgen.model import OutputRules, Settings
 from batchgen.providers.profile import SIMULATED, Profile
-from batchgen.simulator.memory import REMEMBERED
-from batchgen.simulator.serve import simulate
 from batchgen.simulator.settings import parse_settings
 from batchgen.sinks import Sink
 from batchgen.stop import StopSignal
@@ -110,6 +108,10 @@ async def _simulated(
     if not wanted:
         yield profiles
         return
+    # Imported for those who want it: a run that costs money begins sooner without.
+    from batchgen.simulator.memory import REMEMBERED
+    from batchgen.simulator.serve import simulate
+
     settings = {name: parse_settings(profile.simulate) for name, profile in wanted.items()}
     async with simulate(settings, memory=workspace / REMEMBERED) as server:
         live = dict(profiles)

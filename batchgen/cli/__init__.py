@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import difflib
 import errno
+import gc
 import importlib
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,7 +59,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"batchgen.cli.{cmd_name}").command
+        name = f"batchgen.cli.{cmd_name}"
+        command = (sys.modules.get(name) or _imported(name)).command
         assert isinstance(command, click.Command)
         return command
 
@@ -86,6 +90,16 @@ class _Commands(click.Group):
             raise
         except (Exception, KeyboardInterrupt) as error:  # the last place that can name an exit code
             ctx.exit(_exit_code(error))
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a module and look for garbage neither on the way nor in it later: what comes with it stays."""
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _exit_code(error: BaseException) -> int:

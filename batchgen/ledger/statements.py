@@ -7,9 +7,9 @@ migration scripts. No SQL is put together from text anywhere: values go in as pa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
+from pathlib import Path
 
-_HERE = files("batchgen.ledger")
+_HERE = Path(__file__).parent
 _OPENING = "-- name:"
 
 
