@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from batchgen.errors import Interrupted, NotSent
 from batchgen.events import Generated
-from batchgen.images.spool import forget_answers, noted_answer
+from batchgen.images.spool import forget_answers, noted_answers
 from batchgen.lanes.context import Context
 from batchgen.ledger.records import OpenAttempt
 from batchgen.model import JobState, OnUnknown, Outcome
@@ -32,10 +32,12 @@ async def settle_leftovers(context: Context, simulated: Collection[str]) -> dict
     `simulated`: providers that ended together with the run, so that what they were asked was never billed.
     """
     askable: dict[str, list[OpenAttempt]] = defaultdict(list)
-    for attempt in await context.ledger.open_attempts():
-        noted = await anyio.to_thread.run_sync(noted_answer, context.workspace, attempt.attempt_id)
-        if noted is not None:
-            await _adopt(context, attempt, noted)
+    found = await context.ledger.open_attempts()
+    wanted = {attempt.attempt_id for attempt in found}
+    noted = await anyio.to_thread.run_sync(noted_answers, context.workspace, wanted) if found else {}
+    for attempt in found:
+        if attempt.attempt_id in noted:
+            await _adopt(context, attempt, noted[attempt.attempt_id])
         elif (task_id := await _from_reply(context, attempt, attempt.provider in simulated)) is not None:
             askable[attempt.provider].append(replace(attempt, task_id=task_id))
     await anyio.to_thread.run_sync(forget_answers, context.workspace)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -39,7 +40,7 @@ from batchgen.images.inspect import decoders
 from batchgen.images.outgoing import forget
 from batchgen.images.references import References
 from batchgen.images.room import Place, Room
-from batchgen.images.spool import forget_answer, note_answer, spool_inline
+from batchgen.images.spool import AnswerLog, spool
 from batchgen.model import Download, Recovery, Submission, Work
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.replies import LONGEST_ERROR_BODY, Reply
@@ -79,6 +80,7 @@ class Worker:
         )
         self._room = Room()
         self._references = References(settings.workspace, transport)
+        self._answers = AnswerLog(settings.workspace)
 
     async def run(self, work: Work) -> AsyncGenerator[Event, None]:
         """Do one work. The last event is Generated, Saved or Failed."""
@@ -146,7 +148,6 @@ class Worker:
         if isinstance(outcome, Exception):
             raise outcome
         yield outcome
-        await self._recorded(outcome, work.attempt_id)
 
     async def _outcome(
         self, answer: Answer | Exception, attempt_id: int, profile: Profile
@@ -160,30 +161,28 @@ class Worker:
             return error
 
     async def _generated(self, answer: Answer, attempt_id: int, profile: Profile) -> Generated:
-        images = []
-        for index, found in enumerate(answer.images):
-            images.append(await self._image(found, f"a{attempt_id}-{index}", profile))
-        generated = Generated(images=tuple(images), gen_id=answer.gen_id, usage=answer.usage)
-        if awaits_word(generated):
-            # Links are in the kept reply; of inline images a crash leaves only their files and this note.
-            await anyio.to_thread.run_sync(
-                note_answer, self._settings.workspace, attempt_id, generated, limiter=decoders()
-            )
+        work = partial(self._taken, answer, attempt_id, profile)
+        if all(found.url is not None for found in answer.images):
+            return work()
+        return await anyio.to_thread.run_sync(work, limiter=decoders())
+
+    def _taken(self, answer: Answer, attempt_id: int, profile: Profile) -> Generated:
+        """The answer with its inline images on disk; with one of those it blocks."""
+        images = tuple(
+            self._image(found, f"a{attempt_id}-{index}", profile) for index, found in enumerate(answer.images)
+        )
+        generated = Generated(images=images, gen_id=answer.gen_id, usage=answer.usage)
+        if any(image.spool is not None for image in images):
+            # Links are in the kept reply; of inline images a crash leaves only their files and this line.
+            self._answers.add(attempt_id, generated)
         return generated
 
-    async def _recorded(self, generated: Generated, attempt_id: int) -> None:
-        """The runner asked for the next event, so it has committed this one."""
-        if awaits_word(generated):
-            await anyio.to_thread.run_sync(
-                forget_answer, self._settings.workspace, attempt_id, limiter=decoders()
-            )
-
-    async def _image(self, found: Found, name: str, profile: Profile) -> RemoteImage:
+    def _image(self, found: Found, name: str, profile: Profile) -> RemoteImage:
         if found.url is None:
-            spool = await spool_inline(
-                found.inline or "", self._settings.workspace, name, self._settings.max_image_bytes
+            settings = self._settings
+            return RemoteImage(
+                url=None, spool=spool(found.inline or "", settings.workspace, name, settings.max_image_bytes)
             )
-            return RemoteImage(url=None, spool=spool)
         deadline = expiry.expires_at(found.url, received=self._now(), link_ttl=profile.link_ttl)
         return RemoteImage(url=found.url, alternatives=found.alternatives, expires_at=deadline)
 
@@ -208,9 +207,7 @@ class Worker:
                     raise
             else:
                 if isinstance(reading, Answer):
-                    generated = await self._generated(reading, work.attempt_id, profile)
-                    yield generated
-                    await self._recorded(generated, work.attempt_id)
+                    yield await self._generated(reading, work.attempt_id, profile)
                     return
                 if reading.progress is not None:
                     yield Progress(reading.progress)
@@ -250,13 +247,11 @@ class Worker:
 
 
 def awaits_word(event: Event) -> bool:
-    """Whether the worker goes on only when the runner has committed it, and what lies in the workspace may go.
+    """Whether the worker goes on only when the runner has committed it: an image that is in its object store.
 
-    So it is with an answer that has inline images, and with an image that is in its object store.
+    What of it lies in the workspace may go then.
     """
-    if isinstance(event, Saved):
-        return event.store is not None
-    return isinstance(event, Generated) and any(image.spool is not None for image in event.images)
+    return isinstance(event, Saved) and event.store is not None
 
 
 def _without(event: Event, secrets: Collection[str]) -> Event:

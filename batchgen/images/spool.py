@@ -1,7 +1,8 @@
 """Inline images: base64 out of a reply, decoded to a durable file before anybody says it exists.
 
 Strict about the alphabet, tolerant about what senders really vary: line breaks, missing padding, the
-URL-safe letters. A file appears whole or not at all, and a note says when all of one answer are there.
+URL-safe letters. A file appears whole or not at all, and a line of a log says when all of one answer are
+there. Everything here blocks: call it in a thread, behind `decoders()`.
 """
 
 from __future__ import annotations
@@ -9,45 +10,43 @@ from __future__ import annotations
 import binascii
 import dataclasses
 import json
-from collections.abc import Iterator
-from functools import partial
+import os
+import uuid
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import anyio.to_thread
 import pybase64
 
 from batchgen.errors import BadImage
 from batchgen.events import Generated, RemoteImage
-from batchgen.images.inspect import decoders
 from batchgen.images.naming import safe_name
-from batchgen.storage.local import INCOMING, Aside, disk, inside, publish, remove
+from batchgen.storage.local import INCOMING, Aside, disk, inside, remove, sync_folder
 
 SLICE: Final = 4 << 18
 """Characters decoded at a time, a multiple of four: 0.1 ms, and the event loop gets its turn between."""
 
 ASIDE: Final = ".tmp"
-ANSWER: Final = ".answer"
-"""Ending of the note that names all images of an answer."""
+ANSWERS: Final = ".answers"
+"""Ending of the logs that name all images of each answer."""
 
 
-async def spool_inline(base64_text: str, workspace: Path, name: str, max_bytes: int) -> str:
+def spool(base64_text: str, workspace: Path, name: str, max_bytes: int) -> str:
     """Decode to `images/.incoming/<name>` and return that path, relative to `workspace`.
 
-    The file is on disk for good when this returns. Raises `BadImage` when the text is no base64, is
-    empty, or would exceed `max_bytes`; `WorkspaceError` when the disk refuses.
+    The bytes are on disk for good when this returns, and the name of the file once the answer is in an
+    `AnswerLog`. Raises `BadImage` when the text is no base64, is empty, or would exceed `max_bytes`;
+    `WorkspaceError` when the disk refuses.
     """
-    work = partial(_spool, base64_text, workspace, safe_name(name), max_bytes)
-    return await anyio.to_thread.run_sync(work, limiter=decoders())
-
-
-def _spool(text: str, workspace: Path, name: str, max_bytes: int) -> str:
+    name = safe_name(name)
     aside = workspace / INCOMING / f"{name}{ASIDE}"
     try:
-        with Aside(aside) as file:
-            file.write(decoded(text, max_bytes))
+        # Not hashed: that is done where the file is decoded, from what the disk then holds.
+        with Aside(aside, hashed=False) as file:
+            file.write(decoded(base64_text, max_bytes))
             file.sync()
-        publish(aside, workspace / INCOMING / name)
+        with disk():
+            aside.replace(aside.with_name(name))
     except BaseException:  # whatever it was: half a file must not stay
         remove(aside)
         raise
@@ -75,43 +74,55 @@ def decoded(text: str, max_bytes: int) -> Iterator[bytes]:
             raise BadImage("the inline image is not valid base64") from error
 
 
-def note_answer(workspace: Path, attempt_id: int, generated: Generated) -> None:
-    """Write down, for good, a whole answer whose inline images are spooled. Raises `WorkspaceError`."""
-    note = _note(workspace, attempt_id)
-    aside = note.with_name(note.name + ASIDE)
-    with Aside(aside) as file:
-        file.write([json.dumps(dataclasses.asdict(generated)).encode()])
-        file.sync()
-    publish(aside, note)
+class AnswerLog:
+    """Whole answers whose inline images are spooled, a line each, for a run that dies before its ledger has them.
+
+    One writer has one log. The lines are not synced: the ledger's own commit, which is, follows at once.
+    """
+
+    def __init__(self, workspace: Path) -> None:
+        self._path = workspace / INCOMING / f"{uuid.uuid4().hex}{ANSWERS}"
+
+    def add(self, attempt_id: int, generated: Generated) -> None:
+        """Write an answer down, and make the names of its files durable. Raises `WorkspaceError`."""
+        line = json.dumps({"attempt": attempt_id, **dataclasses.asdict(generated)}).encode() + b"\n"
+        with disk():
+            log = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            try:
+                os.write(log, line)
+            finally:
+                os.close(log)
+            sync_folder(self._path.parent)
 
 
-def noted_answer(workspace: Path, attempt_id: int) -> Generated | None:
-    """The answer that was noted, when every image of it is there."""
+def noted_answers(workspace: Path, attempts: Collection[int]) -> dict[int, Generated]:
+    """The answers to these attempts that were logged, and of which every image is there."""
+    noted = {}
     with disk():
-        try:
-            note = json.loads(_note(workspace, attempt_id).read_bytes())
-        except (FileNotFoundError, ValueError):
-            return None
-        images = tuple(
-            RemoteImage(**{**image, "alternatives": tuple(image["alternatives"])}) for image in note["images"]
-        )
-        spools = [inside(workspace, image.spool) for image in images if image.spool is not None]
-        if not all(spool is not None and spool.is_file() for spool in spools):
-            return None
-    return Generated(images=images, gen_id=note["gen_id"], usage=note["usage"])
+        for log in (workspace / INCOMING).glob(f"*{ANSWERS}"):
+            with log.open("rb") as lines:
+                for line in lines:
+                    try:
+                        told = json.loads(line)
+                    except ValueError:
+                        continue  # torn
+                    if told["attempt"] in attempts and (generated := _spooled(workspace, told)) is not None:
+                        noted[told["attempt"]] = generated
+    return noted
 
 
-def forget_answer(workspace: Path, attempt_id: int) -> None:
-    """Remove the note: the ledger has it."""
-    remove(_note(workspace, attempt_id))
+def _spooled(workspace: Path, told: dict[str, Any]) -> Generated | None:
+    images = tuple(
+        RemoteImage(**{**image, "alternatives": tuple(image["alternatives"])}) for image in told["images"]
+    )
+    spools = [inside(workspace, image.spool) for image in images if image.spool is not None]
+    if not all(spool is not None and spool.is_file() for spool in spools):
+        return None
+    return Generated(images=images, gen_id=told["gen_id"], usage=told["usage"])
 
 
 def forget_answers(workspace: Path) -> None:
-    """Remove every note: no attempt is open any more that could want one."""
+    """Remove every log: no attempt is open any more that could want one."""
     with disk():
-        for note in list((workspace / INCOMING).glob(f"*{ANSWER}")):
-            remove(note)
-
-
-def _note(workspace: Path, attempt_id: int) -> Path:
-    return workspace / INCOMING / f"a{attempt_id}{ANSWER}"
+        for log in list((workspace / INCOMING).glob(f"*{ANSWERS}")):
+            remove(log)

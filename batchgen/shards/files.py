@@ -5,14 +5,14 @@ Whoever brings a file is told the path that it has in the end: nothing is ever p
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from batchgen.images.provenance import SIDECAR
-from batchgen.images.spool import ANSWER
+from batchgen.images.spool import AnswerLog, noted_answers
 from batchgen.ledger.merging import Kept
 from batchgen.simulator.memory import REMEMBERED
 from batchgen.storage.local import INCOMING, digest_of, inside, places
@@ -24,6 +24,7 @@ class Files:
     def __init__(self, whole: Path) -> None:
         self._whole = whole
         (whole / INCOMING).mkdir(parents=True, exist_ok=True)
+        self._answers = AnswerLog(whole)
         self.images = 0
         self.copied = 0
         """images that could not be linked"""
@@ -60,15 +61,13 @@ class Files:
         return moved
 
     def answered(self, shard: Path, attempt: int, now: int, mark: str) -> None:
-        """Bring the note of an answer whose attempt is still open, with the images that it names."""
-        try:
-            note = json.loads((shard / INCOMING / f"a{attempt}{ANSWER}").read_bytes())
-        except (FileNotFoundError, ValueError):
-            return
-        for image in note["images"]:
-            if image["spool"] is not None:
-                image["spool"] = self.spooled(shard, image["spool"], mark)
-        (self._whole / INCOMING / f"a{now}{ANSWER}").write_text(json.dumps(note), encoding="utf-8")
+        """Bring the logged answer of an attempt that is still open, with the images that it names."""
+        for noted in noted_answers(shard, (attempt,)).values():
+            images = (
+                image if image.spool is None else replace(image, spool=self.spooled(shard, image.spool, mark))
+                for image in noted.images
+            )
+            self._answers.add(now, replace(noted, images=tuple(images)))
 
     def remembered(self, shard: Path) -> None:
         """Bring what the shard's simulated providers remember, so that their tasks can still be asked for."""

@@ -25,7 +25,6 @@ INCOMING: Final = "images/.incoming"
 TOLD: Final = ".told"
 """Ending of what is not whole yet, in that folder."""
 
-_READ: Final = 1 << 20
 _Path = TypeVar("_Path", bound=PurePath)
 
 
@@ -51,14 +50,16 @@ class Aside:
     """An unfinished file: appended to, hashed on the way, and only then published.
 
     Opens `path`, cut to its first `keep` bytes; more is written after those. To be closed by whoever made it.
+    `hashed` False: nobody asks for its `sha256`.
     """
 
-    def __init__(self, path: Path, keep: int = 0) -> None:
+    def __init__(self, path: Path, keep: int = 0, *, hashed: bool = True) -> None:
         with disk():
             self._file: int | None = _opened(path, empty=keep == 0)
             if keep:
                 os.ftruncate(self._file, keep)
             self._digest = digest_of(path) if keep else hashlib.sha256()
+        self._hashed = hashed
         self.size = keep
 
     def __enter__(self) -> Self:
@@ -76,7 +77,8 @@ class Aside:
         """Append the pieces."""
         with disk():
             for piece in pieces:
-                self._digest.update(piece)
+                if self._hashed:
+                    self._digest.update(piece)
                 self.size += len(piece)
                 rest = memoryview(piece)
                 while rest:
@@ -118,11 +120,8 @@ def _opened(path: Path, *, empty: bool) -> int:
 
 def digest_of(path: Path) -> hashlib._Hash:
     """SHA-256 of a whole file, open for more. Raises `OSError`."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_READ):
-            digest.update(piece)
-    return digest
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256")
 
 
 def publish(aside: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from batchgen.batch import RunOptions, run_batch
 from batchgen.events import Event
-from batchgen.images.spool import ANSWER
+from batchgen.images.spool import ANSWERS
 from batchgen.manifest.load import open_manifest
 from batchgen.model import JobState
 from batchgen.sinks import NullSink
@@ -49,14 +49,14 @@ class Killer(NullSink):
 
 
 def die_when_spooled(count: int) -> None:
-    """Die at the moment when the note of the `count`-th inline answer gets its name."""
+    """Die when the `count`-th inline answer is in the log and not in the ledger."""
     left = [count]
 
     def audit(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "os.rename" and str(arguments[1]).endswith(ANSWER):
+        if event == "open" and str(arguments[0]).endswith(ANSWERS):
             left[0] -= 1
         elif event == "open" and left[0] == 0:
-            # The first file opened after the rename: its folder, for the sync.
+            # The first file opened after the log: its folder, for the sync.
             die()
 
     sys.addaudithook(audit)

@@ -21,7 +21,7 @@ from batchgen.events import Saved
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.fetch import Fetcher, clean_leftovers, fetch
 from batchgen.images.inspect import decoders
-from batchgen.images.spool import spool_inline
+from batchgen.images.spool import spool as spool_file
 from batchgen.model import Download
 from batchgen.transport import Transport
 from tests.integration.loopback import Answer, Loopback, Then, http
@@ -469,7 +469,7 @@ async def test_a_workspace_that_cannot_be_written_is_no_failure_of_the_job(bench
 
 
 async def test_an_inline_image_goes_the_same_way_as_a_download(bench: Bench) -> None:
-    spool = await spool_inline(base64.b64encode(PNG).decode(), bench.workspace, "a1-0", 1 << 24)
+    spool = spool_file(base64.b64encode(PNG).decode(), bench.workspace, "a1-0", 1 << 24)
     saved = await bench.fetch(spool=spool)
     assert (saved.path, saved.sha256) == ("images/cat.png", hashlib.sha256(PNG).hexdigest())
     assert bench.files() == ["images/cat.png"]
@@ -478,7 +478,7 @@ async def test_an_inline_image_goes_the_same_way_as_a_download(bench: Bench) -> 
 
 
 async def test_an_inline_image_that_is_none_stays_where_it_was_and_a_lost_one_is_dead(bench: Bench) -> None:
-    spool = await spool_inline("aGVsbG8=", bench.workspace, "a1-0", 1000)
+    spool = spool_file("aGVsbG8=", bench.workspace, "a1-0", 1000)
     with pytest.raises(BadImage):
         await bench.fetch(spool=spool)
     assert bench.files() == [spool]

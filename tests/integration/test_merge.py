@@ -16,7 +16,7 @@ import pytest
 
 from batchgen.errors import Refused, UsageError, WorkspaceError
 from batchgen.events import Generated, RemoteImage
-from batchgen.images.spool import note_answer, noted_answer
+from batchgen.images.spool import AnswerLog, noted_answers
 from batchgen.ledger.lock import hold
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.statements import SQL
@@ -173,11 +173,9 @@ def test_an_answer_that_the_ledger_had_not_yet_goes_along_under_its_new_number(t
     spool = two / "images/.incoming/a1-0"
     spool.parent.mkdir(exist_ok=True)
     spool.write_bytes(b"picture")
-    note_answer(two, attempt, Generated(images=(RemoteImage(url=None, spool="images/.incoming/a1-0"),)))
+    AnswerLog(two).add(attempt, Generated(images=(RemoteImage(url=None, spool="images/.incoming/a1-0"),)))
     merged(tmp_path / "all", one, two)
-    found = noted_answer(tmp_path / "all", 2)
-    assert found is not None
-    (image,) = found.images
+    (image,) = noted_answers(tmp_path / "all", {2})[2].images
     assert image.spool is not None
     assert (tmp_path / "all" / image.spool).read_bytes() == b"picture"
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import BadImage, WorkspaceError
-from batchgen.images.spool import SLICE, decoded, spool_inline
+from batchgen.events import Generated, RemoteImage
+from batchgen.images.spool import SLICE, AnswerLog, decoded, forget_answers, noted_answers, spool
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 
@@ -20,9 +21,9 @@ def encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-async def test_the_decoded_file_lies_in_the_incoming_folder_and_nothing_else_does(tmp_path: Path) -> None:
+def test_the_decoded_file_lies_in_the_incoming_folder_and_nothing_else_does(tmp_path: Path) -> None:
     data = os.urandom(3_000_001)
-    path = await spool_inline(encode(data), tmp_path, "a1-0", 1 << 24)
+    path = spool(encode(data), tmp_path, "a1-0", 1 << 24)
     assert path == "images/.incoming/a1-0"
     assert (tmp_path / path).read_bytes() == data
     assert [entry.name for entry in (tmp_path / path).parent.iterdir()] == ["a1-0"]
@@ -48,15 +49,15 @@ def test_every_way_of_writing_base64_is_read(data: bytes, way: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "====", "A", "AAAA!", "AA=A", "QQ==QQ==", "猫猫猫猫", "<html>", "AAA\0", "AA AA A"]
 )
-async def test_garbage_is_no_image_and_leaves_no_file(text: str, tmp_path: Path) -> None:
+def test_garbage_is_no_image_and_leaves_no_file(text: str, tmp_path: Path) -> None:
     with pytest.raises(BadImage):
-        await spool_inline(text, tmp_path, "a1-0", 1000)
+        spool(text, tmp_path, "a1-0", 1000)
     assert list((tmp_path / "images/.incoming").iterdir()) == []
 
 
-async def test_garbage_at_the_very_end_leaves_no_file_either(tmp_path: Path) -> None:
+def test_garbage_at_the_very_end_leaves_no_file_either(tmp_path: Path) -> None:
     with pytest.raises(BadImage):
-        await spool_inline(encode(os.urandom(3_000_000)) + "!", tmp_path, "a1-0", 1 << 24)
+        spool(encode(os.urandom(3_000_000)) + "!", tmp_path, "a1-0", 1 << 24)
     assert list((tmp_path / "images/.incoming").iterdir()) == []
 
 
@@ -65,34 +66,53 @@ def test_padding_before_the_end_is_garbage_also_where_a_slice_ends() -> None:
         list(decoded("A" * (SLICE - 2) + "==" + "AAAA", 1 << 24))
 
 
-async def test_an_image_of_exactly_the_allowed_size_passes_and_one_byte_more_does_not(tmp_path: Path) -> None:
-    await spool_inline(encode(bytes(100)), tmp_path, "a", 100)
+def test_an_image_of_exactly_the_allowed_size_passes_and_one_byte_more_does_not(tmp_path: Path) -> None:
+    spool(encode(bytes(100)), tmp_path, "a", 100)
     with pytest.raises(BadImage, match="100 bytes allowed"):
-        await spool_inline(encode(bytes(101)), tmp_path, "b", 100)
+        spool(encode(bytes(101)), tmp_path, "b", 100)
 
 
-async def test_spooling_again_replaces_the_file(tmp_path: Path) -> None:
-    await spool_inline(encode(b"one"), tmp_path, "a", 100)
-    path = await spool_inline(encode(b"two"), tmp_path, "a", 100)
+def test_spooling_again_replaces_the_file(tmp_path: Path) -> None:
+    spool(encode(b"one"), tmp_path, "a", 100)
+    path = spool(encode(b"two"), tmp_path, "a", 100)
     assert (tmp_path / path).read_bytes() == b"two"
 
 
-async def test_a_name_cannot_leave_the_incoming_folder(tmp_path: Path) -> None:
-    path = await spool_inline(encode(b"x"), tmp_path, "../../evil", 100)
+def test_a_name_cannot_leave_the_incoming_folder(tmp_path: Path) -> None:
+    path = spool(encode(b"x"), tmp_path, "../../evil", 100)
     assert ".." not in Path(path).parts
     assert [entry.name for entry in (tmp_path / "images/.incoming").iterdir()] == [Path(path).name]
 
 
-async def test_a_disk_that_refuses_is_the_workspaces_fault(tmp_path: Path) -> None:
+def test_a_disk_that_refuses_is_the_workspaces_fault(tmp_path: Path) -> None:
     (tmp_path / "images").write_text("a file where the folder should be")
     with pytest.raises(WorkspaceError):
-        await spool_inline(encode(b"x"), tmp_path, "a", 100)
+        spool(encode(b"x"), tmp_path, "a", 100)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-async def test_a_full_disk_is_the_workspaces_fault(tmp_path: Path) -> None:
+def test_a_full_disk_is_the_workspaces_fault(tmp_path: Path) -> None:
     incoming = tmp_path / "images/.incoming"
     incoming.mkdir(parents=True)
     (incoming / "a.tmp").symlink_to("/dev/full")
     with pytest.raises(WorkspaceError, match="No space left"):
-        await spool_inline(encode(os.urandom(100_000)), tmp_path, "a", 1 << 20)
+        spool(encode(os.urandom(100_000)), tmp_path, "a", 1 << 20)
+
+
+def test_a_logged_answer_is_found_again_when_all_its_files_are_there(tmp_path: Path) -> None:
+    first, second = (spool(encode(PNG), tmp_path, name, 1 << 20) for name in ("a1-0", "a1-1"))
+    link = RemoteImage(url="https://x/1.png", alternatives=("https://y/1.png",))
+    images = (*(RemoteImage(url=None, spool=path) for path in (first, second)), link)
+    answer = Generated(images=images, gen_id="gen_1", usage="{}")
+    log = AnswerLog(tmp_path)
+    log.add(1, answer)
+    log.add(2, answer)
+    # The line that a death tore is no answer, and hides no other.
+    with next((tmp_path / "images/.incoming").glob("*.answers")).open("ab") as file:
+        file.write(b'{"attempt": 3, "ima\n')
+    AnswerLog(tmp_path).add(4, answer)
+    assert noted_answers(tmp_path, {1, 3, 4}) == {1: answer, 4: answer}
+    (tmp_path / second).unlink()
+    assert noted_answers(tmp_path, {1, 3, 4}) == {}
+    forget_answers(tmp_path)
+    assert [path.name for path in (tmp_path / "images/.incoming").iterdir()] == ["a1-0"]
