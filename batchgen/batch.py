@@ -40,6 +40,10 @@ from batchgen.stop import INTERRUPTED, StopSignal
 
 log = logging.getLogger(__name__)
 
+_CONTRADICTION = (
+    "the ledger contradicts itself; the images are safe, but keep a copy of the workspace and report this: "
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
@@ -110,6 +114,7 @@ async def _run_jobs(ledger: Ledger, manifest: Manifest, options: RunOptions, beg
     keys = await _keys(ledger, profiles, options.keys)
     budget = await prepare(ledger, profiles, settings)
     await ledger.note("manifest", manifest.path.name)
+    await ledger.note("manifest_path", str(manifest.path.absolute()))
     await ledger.note("rehearsal", manifest.night or "")
     await ledger.note("profiles", dump_profiles(profiles))
     await ledger.note("settings", json.dumps(dataclasses.asdict(settings)))
@@ -138,7 +143,7 @@ async def _run_jobs(ledger: Ledger, manifest: Manifest, options: RunOptions, beg
     reason = _with_waiting(reason or _scope_reason(options, status), await ledger.reader.waiting_children(), options)
     await ledger.end_run(run, options.now(), code, reason)
     if complaints := await ledger.check():
-        raise WorkspaceError("the ledger contradicts itself: " + "; ".join(complaints))
+        raise WorkspaceError(_CONTRADICTION + "; ".join(complaints))
     return _report(context, code, reason, status, time.monotonic() - began)
 
 

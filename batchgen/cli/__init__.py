@@ -116,7 +116,7 @@ def _exit_code(error: BaseException) -> int:
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         raise error
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        click.echo(f"the workspace can't be used: {error}", err=True)
+        click.echo(f"the workspace can't be used: {error}; set that right, then run again: nothing is lost", err=True)
         return WorkspaceError.exit_code
     click.echo(own_error(error), err=True)
     import traceback

@@ -39,7 +39,8 @@ def command(place: Path, folder: Path | None, **options: Unpack[FilterOptions]) 
     workspace = existing_workspace(place, folder)
     which = make_filter(DEFAULT, **options)
     if wrong := which.states - END_STATES:
-        raise UsageError(f"--state {','.join(sorted(wrong))}: such jobs are not at an end, nothing to retry")
+        states = ",".join(sorted(wrong))
+        raise UsageError(f"--state {states}: such jobs are not at an end, the next run goes on with them")
     click.echo(asyncio.run(_retry(workspace, which, str(place) if place.is_file() else None)), err=True)
 
 

@@ -171,7 +171,7 @@ def _review(draft: Draft, workspace: Path, night: Night | None, keys: Collection
 def _night(options: _Options) -> Night | None:
     """The night to rehearse; None for the real thing."""
     if options["night"] and not options["rehearse"]:
-        raise UsageError("--night goes with --rehearse")
+        raise UsageError("--night goes with --rehearse: add it, or leave --night out")
     if options["rehearse"] and (options["start_at"] or options["stop_at"]):
         raise UsageError("a rehearsal begins at once and keeps no hours: leave --start-at and --stop-at out")
     return Night(options["night"] or Night.ORDINARY) if options["rehearse"] else None

@@ -105,7 +105,7 @@ async def _serve(
             announce(server)
             await stopped.wait()
     except OSError as error:
-        raise UsageError(f"the simulator can't start: {error}") from error
+        raise UsageError(f"the simulator can't start: {error.strerror or error}; choose another --port") from error
 
 
 def _announce(server: Simulator, dialects: Iterable[str], as_json: bool) -> None:

@@ -6,6 +6,7 @@ The default workspace of `jobs/demo.yaml` is `out/demo` below the current folder
 from __future__ import annotations
 
 import glob
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,16 +61,27 @@ def workspace_of(manifest: Path, folder: Path | None, shard: Shard | None = None
     return folder or _OUT / folder_name(manifest.stem, shard)
 
 
+def continued(manifest: str | None, workspace: Path) -> str:
+    """The command line that goes on with a batch, from its note `manifest_path`; as far as that is still there."""
+    place = Path(manifest or "MANIFEST")
+    if place.is_absolute() and place.is_relative_to(Path.cwd()):
+        place = place.relative_to(Path.cwd())
+    words = ["batchgen", "run", str(place) if place.exists() else "MANIFEST"]
+    if workspace_of(place, None).resolve() != workspace.resolve():
+        words += ["--workspace", str(workspace)]
+    return shlex.join(words)
+
+
 def existing_workspace(place: Path, folder: Path | None) -> Path:
     """The workspace that a reading command means. Raises `UsageError` when no run has made it."""
     workspace = folder or (place if place.is_dir() else workspace_of(place, None))
     if (workspace / LEDGER).exists():
         return workspace
     if place.is_dir() or folder:
-        raise UsageError(f"{workspace} is no workspace: there is no {LEDGER} in it")
+        raise UsageError(f"{workspace} is no workspace: there is no {LEDGER} in it; a run makes one, such as out/demo")
     if shards := sorted(_OUT.glob(f"{glob.escape(place.stem)}.shard-*-of-*/{LEDGER}")):
         named = ", ".join(str(ledger.parent) for ledger in shards[:_NAMED]) + (", …" if len(shards) > _NAMED else "")
         raise UsageError(f"{place} was run in shards: name one ({named}), or merge them first")
     if place.exists():
-        raise UsageError(f"{place} has no workspace yet: there is no {workspace / LEDGER}; run it first")
+        raise UsageError(f"{place} has no workspace yet, as there is no {workspace / LEDGER}: batchgen run {place}")
     raise UsageError(f"{place} does not exist; give the folder of a batch, or the manifest that made it")

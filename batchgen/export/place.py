@@ -52,7 +52,7 @@ def building(place: Path, *workspaces: Path, overwrite: bool = False) -> Iterato
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(f"{place} is being made by another process") from None
+            raise UsageError(f"{place} is being made by another process: wait for it, or give another place") from None
         _clear(aside)
         try:
             yield aside

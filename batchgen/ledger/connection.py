@@ -45,20 +45,24 @@ class Connection(aiosqlite.Connection):
         self._thread.join()
 
 
+_COPY = "put a copy back, or use another workspace"
+_AGAIN = "run again; nothing is lost"
+
+
 def explain(error: sqlite3.Error, workspace: Path) -> WorkspaceError:
     """One line for the user about a file that SQLite can't work with."""
     name = getattr(error, "sqlite_errorname", "")
     where = workspace / LEDGER
     if name.startswith("SQLITE_NOTADB"):
-        return WorkspaceError(f"{where} is not a ledger: the file is not an SQLite database")
+        return WorkspaceError(f"{where} is not a ledger, nor an SQLite database: {_COPY}")
     if name.startswith("SQLITE_CORRUPT"):
-        return WorkspaceError(f"{where} is damaged ({error}): put a copy back, or use another workspace")
+        return WorkspaceError(f"{where} is damaged ({error}): {_COPY}")
     if name.startswith("SQLITE_FULL"):
-        return WorkspaceError(f"{where} can't be written: the disk is full")
+        return WorkspaceError(f"{where} can't be written, as the disk is full: make room, then {_AGAIN}")
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_IOERR")):
-        return WorkspaceError(f"{where} can't be read or written: {error}")
+        return WorkspaceError(f"{where} can't be read or written ({error}): set that right, then {_AGAIN}")
     if name.startswith("SQLITE_BUSY"):
-        return WorkspaceError(f"{where} is locked by another program")
+        return WorkspaceError(f"{where} is locked by another program: close it there, then {_AGAIN}")
     return WorkspaceError(f"{where} can't be used: {error}")
 
 

@@ -32,7 +32,7 @@ def hold(workspace: Path) -> Iterator[None]:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InUse(
-                f"workspace {workspace} is in use by another run{_holder(workspace)}"
+                f"workspace {workspace} is in use by another run{_holder(workspace)}: wait for its end, or stop it"
             ) from None
         yield
     finally:

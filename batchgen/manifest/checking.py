@@ -26,7 +26,7 @@ from batchgen.manifest.row import Row
 from batchgen.manifest.schema import JOB_KEYS, JobRow
 from batchgen.manifest.variants import Variant, Variants, has_blanks
 from batchgen.manifest.wording import job_problem
-from batchgen.manifest.words import did_you_mean, nearest
+from batchgen.manifest.words import LISTED, known_or, nearest
 from batchgen.model import Entry, Job
 from batchgen.providers.profile import SIMULATED, Profile
 from batchgen.providers.shape import check, shape
@@ -290,7 +290,7 @@ class Checker:
                 # A family such as `gpt-image-1*` is suggested by the name it begins with, if that is one.
                 stems = (rule.pattern.removesuffix("*") for rule in profile.models)
                 known = [stem for stem in stems if not stem.endswith("-")]
-                text = f"provider '{profile.name}' has no model '{at.model}'{did_you_mean(at.model, known)}"
+                text = f"provider '{profile.name}' has no model '{at.model}'{known_or(at.model, known, LISTED)}"
                 self._problems.add(self._place(row, "model", profile.name), text)
                 continue
             for text in check(at, rule, profile.endpoint, profile.name):

@@ -7,8 +7,10 @@ import hashlib
 from pathlib import Path
 
 from batchgen.manifest.problems import Fatal, Origin
+from batchgen.manifest.words import nearest
 
 _BLOCK = 1 << 20
+_ENDINGS = frozenset({".yaml", ".yml", ".json", ".csv", ".tsv", ".tab", ".jsonl", ".ndjson"})
 
 
 def survey(path: Path, origin: Origin) -> str:
@@ -30,9 +32,9 @@ def survey(path: Path, origin: Origin) -> str:
                 size += len(block)
         decode.decode(b"", final=True)
     except FileNotFoundError:
-        raise Fatal(origin.at(), "no such file") from None
+        raise Fatal(origin.at(), f"no such file{_neighbour(path)}") from None
     except IsADirectoryError:
-        raise Fatal(origin.at(), "is a folder, not a manifest") from None
+        raise Fatal(origin.at(), "is a folder: give the YAML, CSV, TSV or JSONL file in it") from None
     except UnicodeDecodeError:
         raise Fatal(origin.at(line), "not UTF-8 text: it ends in the middle of a character") from None
     except OSError as error:
@@ -40,6 +42,16 @@ def survey(path: Path, origin: Origin) -> str:
     if size == 0:
         raise Fatal(origin.at(), "empty")
     return digest.hexdigest()
+
+
+def _neighbour(path: Path) -> str:
+    """The file of the same folder that was most likely meant."""
+    try:
+        names = [one.name for one in path.parent.iterdir() if one.suffix.lower() in _ENDINGS]
+    except OSError:
+        return ""
+    close = nearest(path.name, names)
+    return f", did you mean '{path.parent / close}'?" if close else ""
 
 
 def digest_now(path: Path) -> str | None:
@@ -54,10 +66,11 @@ def digest_now(path: Path) -> str | None:
 def _refuse_binary(block: bytes, decode: codecs.IncrementalDecoder, origin: Origin, line: int) -> None:
     zero = block.find(b"\x00")
     if zero >= 0:
-        raise Fatal(origin.at(line + block.count(b"\n", 0, zero)), "not a text file: it has NUL bytes")
+        place = origin.at(line + block.count(b"\n", 0, zero))
+        raise Fatal(place, "not a text file, as it has NUL bytes: save it as UTF-8 text")
     pending = len(decode.getstate()[0])
     try:
         decode.decode(block)
     except UnicodeDecodeError as error:
         bad = max(error.start - pending, 0)
-        raise Fatal(origin.at(line + block.count(b"\n", 0, bad)), "not UTF-8 text") from None
+        raise Fatal(origin.at(line + block.count(b"\n", 0, bad)), "not UTF-8 text: save it as UTF-8") from None

@@ -131,7 +131,7 @@ class Manifest:
         except Fatal as fatal:
             problems.add(fatal.place, fatal.text)
         if rows == 0 and not problems:
-            problems.add(Origin(str(self.path)).at(), "no jobs in it")
+            problems.add(Origin(str(self.path)).at(), "no jobs in it: it needs one at least")
 
     def _checker(self, problems: Problems) -> Checker:
         return Checker(self._written, self._lookup, self._pictures, self._overrides, problems)

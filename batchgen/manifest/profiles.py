@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from batchgen.manifest.schema import LimitsSection, ProviderSection, ReferencesSection
-from batchgen.manifest.words import did_you_mean, shortened
+from batchgen.manifest.words import LISTED, known_or, shortened
 from batchgen.model import NEXT, Endpoint
 from batchgen.providers.builtin import BUILTIN
 from batchgen.providers.profile import SIMULATED, Limits, Profile, Shrinking
@@ -47,7 +47,7 @@ def resolve(
     if NEXT in name:
         raise ProfileMistake(f"provider '{name}' can't have '{NEXT}' in its name")
     if not profile.base_url:
-        raise ProfileMistake(f"provider '{name}' needs base_url")
+        raise ProfileMistake(f"provider '{name}' needs base_url, such as https://host/v1")
     if profile.simulate and profile.base_url != SIMULATED:
         raise ProfileMistake(f"'simulate' in provider '{name}' needs base_url: {SIMULATED}", "simulate")
     profile = profile if night is None else twin(profile, night)
@@ -63,8 +63,8 @@ def _layered(name: str, sections: Mapping[str, ProviderSection], below: tuple[st
         if name in BUILTIN:
             return BUILTIN[name]
         if section is not None:
-            raise ProfileMistake(f"provider '{name}' extends itself", "extends")
-        text = f"unknown provider '{name}'{did_you_mean(name, [*sections, *BUILTIN])}"
+            raise ProfileMistake(f"provider '{name}' extends itself: extends names another", "extends")
+        text = f"unknown provider '{name}'{known_or(name, [*sections, *BUILTIN], LISTED)}"
         raise ProfileMistake(text, "extends" if below else None)
     # An entry that bears a built-in's name changes that one.
     parent = section.extends or (name if name in BUILTIN else GENERIC)
@@ -130,7 +130,7 @@ class Lookup:
         """What is wrong with a name that only models are given for; None when there is such a provider."""
         if name in self._sections or name in BUILTIN:
             return None
-        return f"unknown provider '{shortened(name)}'{did_you_mean(name, [*self._sections, *BUILTIN])}"
+        return f"unknown provider '{shortened(name)}'{known_or(name, [*self._sections, *BUILTIN], LISTED)}"
 
     def find(self, name: str) -> Profile | None:
         """The profile; None for a silenced name. Raises ProfileMistake."""

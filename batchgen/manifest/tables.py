@@ -17,6 +17,8 @@ from batchgen.manifest.row import AFTER_IMAGE, Header, Row, json_object, with_pa
 from batchgen.manifest.schema import JOB_KEYS
 from batchgen.manifest.words import did_you_mean, nearest
 
+_OF_ONES_OWN = ": columns of your own are named meta.NAME, or left out by 'columns' in a YAML manifest"
+
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".jsonl": "", ".ndjson": ""}
 """The job files by ending, with what separates their cells; the empty ones are lines of JSON."""
 
@@ -114,13 +116,13 @@ class _Table:
             return keys
         for index, name in enumerate(names):
             if not name:
-                self._problems.add(place, f"column {index + 1} has no name")
+                self._problems.add(place, f"column {index + 1} has no name: name it, or take its cells out")
             elif name in names[:index]:
-                self._problems.add(place, f"column '{name}' is there twice")
+                self._problems.add(place, f"column '{name}' is there twice: keep one")
             elif is_column(name):
                 keys[index] = name
             else:
-                self._problems.add(place, f"unknown column '{name}'{did_you_mean(name, JOB_KEYS)}")
+                self._problems.add(place, f"unknown column '{name}'{did_you_mean(name, JOB_KEYS) or _OF_ONES_OWN}")
                 self._doubtful.add(nearest(name, JOB_KEYS) or "")
         return keys
 

@@ -45,12 +45,20 @@ def head_problem(error: ErrorDetails) -> str:
     return _sentence(error, loc, "", HEAD_KEYS)
 
 
+def _advice(known: Iterable[str]) -> str:
+    """What to do about a key that is like none that is known."""
+    if known is JOB_KEYS:
+        return "; a provider's own goes under 'params', yours under 'meta'"
+    return f"; it takes {', '.join(known)}"
+
+
 def _sentence(error: ErrorDetails, loc: tuple[int | str, ...], where: str, known: Iterable[str]) -> str:
     name = ".".join(str(step) for step in loc)
     match error["type"]:
         case "extra_forbidden":
             place = f" in {where}" if where else ""
-            return f"unknown key '{shortened(loc[-1])}'{place}{did_you_mean(str(loc[-1]), known)}"
+            advice = did_you_mean(str(loc[-1]), known) or _advice(known)
+            return f"unknown key '{shortened(loc[-1])}'{place}{advice}"
         case "model_type" | "dict_type":
             return f"{name} must be a mapping"
         case "literal_error":

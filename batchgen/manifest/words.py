@@ -35,6 +35,10 @@ def parse_ratio(text: str) -> tuple[float, float] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
+LISTED = "batchgen providers lists them"
+"""Where the names of providers and models can be looked up."""
+
+
 def tidy_ratio(text: str) -> str | None:
     """`16 : 9` as `16:9`; None when it is no ratio."""
     return re.sub(r"\s", "", text) if parse_ratio(text) else None
@@ -66,6 +70,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`, did you mean 'prompt'?` or nothing: the tail of a problem line."""
     close = nearest(word, known)
     return f", did you mean '{close}'?" if close else ""
+
+
+def known_or(word: str, known: Iterable[str], else_say: str) -> str:
+    """`did_you_mean`, or where nothing is close what else there is to do, as in `; batchgen providers lists them`."""
+    return did_you_mean(word, known) or f"; {else_say}"
 
 
 def shortened(value: object, width: int = 60) -> str:

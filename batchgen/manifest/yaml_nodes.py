@@ -19,6 +19,8 @@ from batchgen.manifest.problems import Fatal, Origin, Place, Problems
 from batchgen.model import Json
 
 MAX_DEPTH = 50
+
+_WANTED = "a manifest is a mapping with 'jobs' (batchgen init writes one)"
 MAX_ALIASED = 5_000_000
 """How many values all aliases together may stand for: a bomb passes it in its seventh line."""
 
@@ -118,10 +120,10 @@ class _Builder:
         next(self._events)  # the stream's start
         first = next(self._events)
         if isinstance(first, yaml.StreamEndEvent):
-            raise Fatal(self._origin.at(), "empty: a manifest is a mapping with 'jobs'")
+            raise Fatal(self._origin.at(), f"empty: {_WANTED}")
         root = next(self._events)
         if not isinstance(root, yaml.MappingStartEvent):
-            raise Fatal(self._place(root), "a manifest is a mapping with 'jobs'")
+            raise Fatal(self._place(root), _WANTED)
         self._refuse_tag(root)
         seen: dict[str, Node] = {}
         for event in self._events:
@@ -142,7 +144,7 @@ class _Builder:
         next(self._events)  # the document's end
         after = next(self._events)
         if not isinstance(after, yaml.StreamEndEvent):
-            raise Fatal(self._place(after), "a second document: a manifest is one")
+            raise Fatal(self._place(after), "a second document ('---'): give it a file of its own")
 
     def _place(self, event: yaml.Event) -> Place:
         return self._origin.at(*_spot(event))
@@ -154,7 +156,7 @@ class _Builder:
     def _refuse_tag(self, event: _NodeEvents) -> None:
         if event.tag not in _TEXT_TAGS:
             shown = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-            self._problems.add(self._place(event), f"tag '{shown}' is not taken")
+            self._problems.add(self._place(event), f"tag '{shown}' is not taken: leave it out")
 
     def _key(self, event: yaml.Event) -> Node:
         if isinstance(event, yaml.AliasEvent):
@@ -162,24 +164,27 @@ class _Builder:
         elif isinstance(event, yaml.ScalarEvent):
             key = self._build(event, 0)
         else:
-            raise Fatal(self._place(event), "a key must be text")
+            raise Fatal(self._place(event), "a key must be one text, such as prompt")
         if key.kind != "scalar":
-            raise Fatal(self._place(event), "a key must be text")
+            raise Fatal(self._place(event), "a key must be one text, such as prompt")
         return key
 
     def _refuse_duplicate(self, key: Node, seen: dict[str, Node]) -> None:
         first = seen.setdefault(key.text, key)
         if first is not key:
             place = self._origin.at(key.line, key.column)
-            self._problems.add(place, f"duplicate key '{key.text}', first on line {first.line}")
+            self._problems.add(place, f"duplicate key '{key.text}', first on line {first.line}: keep one")
 
     def _alias(self, event: yaml.AliasEvent) -> Node:
         node = self._anchors.get(event.anchor or "")
         if node is None:
-            raise Fatal(self._place(event), f"alias '*{event.anchor}' has no finished anchor before it")
+            name = event.anchor
+            text = f"alias '*{name}' has no finished anchor before it: mark the value with '&{name}' first"
+            raise Fatal(self._place(event), text)
         self._aliased += node.weight
         if self._aliased > MAX_ALIASED:
-            raise Fatal(self._place(event), "aliases stand for too many values")
+            text = "aliases stand for too many values: write them out, or take a matrix or a job file"
+            raise Fatal(self._place(event), text)
         return node
 
     def _build(self, event: yaml.Event, depth: int) -> Node:

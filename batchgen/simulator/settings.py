@@ -75,7 +75,9 @@ def _faults(value: object) -> Mapping[str, Chance]:
 
 def _unknown(what: str, word: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(known), n=3, cutoff=0.5)
-    return f"unknown {what} {word!r}" + (f", did you mean {' or '.join(map(repr, near))}?" if near else "")
+    listed = f"it takes {', '.join(known)}" if what == "key" else "batchgen simulate --list-faults tells them"
+    hint = f", did you mean {' or '.join(map(repr, near))}?" if near else f"; {listed}"
+    return f"unknown {what} {word!r}{hint}"
 
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(ms|s|m|h|d)?")

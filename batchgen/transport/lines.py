@@ -101,7 +101,8 @@ class Lines:
             if proxy.url.scheme not in ("http", "https"):
                 raise ValueError("another kind of proxy")
         except (ValueError, httpx.InvalidURL) as error:
-            raise UsageError("the environment's proxy can't be used, only http and https ones") from error
+            text = "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY can't be used: give an http or https one"
+            raise UsageError(text) from error
         return httpcore2.AsyncHTTPProxy(
             httpcore2.URL(scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=b"/"),
             proxy_auth=proxy.raw_auth,

@@ -185,7 +185,9 @@ def test_a_damaged_ledger_is_said_in_one_line(cli: Cli) -> None:
     cli.write("out/m/ledger.db", "this is no database\n" * 500)
     for command in ("run", "plan", "status", "jobs", "verify", "retry", "fetch"):
         said = cli.run(command, "m.yaml", code=4).stderr
-        assert said == "out/m/ledger.db is not a ledger: the file is not an SQLite database\n"
+        assert said == (
+            "out/m/ledger.db is not a ledger, nor an SQLite database: put a copy back, or use another workspace\n"
+        )
 
 
 def test_a_ledger_with_a_torn_page_is_refused_rather_than_trusted(cli: Cli) -> None:

@@ -26,7 +26,7 @@ def test_a_missing_file_is_one_line(cli: Cli) -> None:
 
 def test_a_folder_is_no_manifest(cli: Cli) -> None:
     (cli.folder / "pictures").mkdir()
-    assert _lines(cli, "pictures") == ["pictures: is a folder, not a manifest"]
+    assert _lines(cli, "pictures") == ["pictures: is a folder: give the YAML, CSV, TSV or JSONL file in it"]
 
 
 def test_a_missing_job_file_is_named_where_the_manifest_names_it(cli: Cli) -> None:
@@ -146,7 +146,7 @@ def test_a_file_that_holds_no_jobs_is_one_line(cli: Cli, text: str) -> None:
 
 def test_a_file_of_another_encoding_is_named_as_such(cli: Cli) -> None:
     (cli.folder / "m.yaml").write_bytes("provider: simulator\njobs:\n  - prompt: Käse\n".encode("latin-1"))
-    assert _lines(cli, "m.yaml") == ["m.yaml:3: not UTF-8 text"]
+    assert _lines(cli, "m.yaml") == ["m.yaml:3: not UTF-8 text: save it as UTF-8"]
 
 
 def test_a_key_written_into_a_manifest_is_refused_and_not_repeated(cli: Cli) -> None:
@@ -231,7 +231,7 @@ HOSTILE = {
     "bomb.yaml": (f"{HEAD}meta:\n  a0: &a0 [x]\n{BOMB}jobs: []\n", "10:27: aliases stand for too many values"),
     "tag.yaml": (f"{HEAD}jobs: [{{prompt: !!python/name:os.system x}}]\n", "2:17: tag '!!python/name:os.system'"),
     "twice.yaml": (f"{HEAD}jobs: [{{prompt: x, prompt: y}}]\n", "2:20: duplicate key 'prompt', first on line 2"),
-    "binary.yaml": ("\x89PNG\r\n\x1a\n\x00\x00", "3: not a text file: it has NUL bytes"),
+    "binary.yaml": ("\x89PNG\r\n\x1a\n\x00\x00", "3: not a text file, as it has NUL bytes"),
     "deep.csv": (
         f"prompt,provider\n{'{a|' * 200_000},simulator\n{'{a|' * 30}b{'}' * 30},simulator\n",
         "3: prompt has alternatives nested more than 20 deep",

@@ -129,7 +129,7 @@ async def test_a_newer_or_foreign_database_is_refused(tmp_path: Path, prepare: s
 async def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"hello" * 500)
     for opened in (Ledger.open(tmp_path, now=clock), Reader.open(tmp_path)):
-        with pytest.raises(WorkspaceError, match=r"ledger\.db is not a ledger: the file is not an SQLite"):
+        with pytest.raises(WorkspaceError, match=r"ledger\.db is not a ledger, nor an SQLite database"):
             async with opened:
                 pass
 
@@ -166,7 +166,7 @@ def test_a_full_disk_is_one_line(database: sqlite3.Connection) -> None:
         migrate(database)
     assert (
         str(explain(raised.value, Path("out/demo")))
-        == "out/demo/ledger.db can't be written: the disk is full"
+        == "out/demo/ledger.db can't be written, as the disk is full: make room, then run again; nothing is lost"
     )
 
 

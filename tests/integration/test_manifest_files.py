@@ -270,7 +270,7 @@ JOB_MISTAKES = {
     "- id: cat\n  promt: x": ["a.yaml:4:3: unknown key 'promt' in job 'cat', did you mean 'prompt'?"],
     "- {ratio: 1:1}": ["a.yaml:3:3: job 1 has no prompt"],
     "- prompt: x\n  ratio: 16x9": ["a.yaml:4:10: ratio '16x9' is not W:H"],
-    "- {prompt: x, prompt: y}": ["a.yaml:3:15: duplicate key 'prompt', first on line 3"],
+    "- {prompt: x, prompt: y}": ["a.yaml:3:15: duplicate key 'prompt', first on line 3: keep one"],
     "- {id: a, prompt: x}\n- {id: a, prompt: y}": ["a.yaml:4:8: duplicate id 'a', first at a.yaml:3:8"],
     "- just text": ["a.yaml:3:3: job 1 must be a mapping with a prompt"],
     "- {prompt: x, provider: apyi}": ["a.yaml:3:25: unknown provider 'apyi', did you mean 'apiyi'?"],
@@ -291,12 +291,12 @@ JOB_MISTAKES = {
     "- {id: a, prompt: x}\n- {prompt: y, after: {id: a, image: -1}}": [
         "a.yaml:4:22: after image '-1' is below 0: the first image is 0"
     ],
-    "- {prompt: !!python/name:os.system x}": ["a.yaml:3:12: tag '!!python/name:os.system' is not taken"],
+    "- {prompt: !!python/name:os.system x}": ["a.yaml:3:12: tag '!!python/name:os.system' is not taken: leave it out"],
     "- {prompt: x, provider: [apiyi, tu-zi], model: {apiyi: m, tuzi: m}}": [
         "a.yaml:3:65: model of unknown provider 'tuzi', did you mean 'tu-zi'?"
     ],
     "- {prompt: x, provider: [tu-zi, openai], model: {openai: gpt-9}}": [
-        "a.yaml:3:58: provider 'openai' has no model 'gpt-9'"
+        "a.yaml:3:58: provider 'openai' has no model 'gpt-9'; batchgen providers lists them"
     ],
     "- {prompt: x, model: {tu-zi: ~}}": [
         "a.yaml:3:22: model by provider must name a model for each, as in {apiyi: gpt-image-2, tu-zi: gpt-4o-image}"
@@ -314,12 +314,14 @@ JOB_MISTAKES = {
         "a.yaml:3:40: provider 'openai' has no model 'gpt-imge-1', did you mean 'gpt-image-1'?"
     ],
     "- {prompt: x, provider: openai-chat, model: flux-kontext-dev}": [
-        "a.yaml:3:25: provider 'openai-chat' needs base_url"
+        "a.yaml:3:25: provider 'openai-chat' needs base_url, such as https://host/v1"
     ],
     "- {prompt: x, provider: apiyi, model: flux-kontext-dev}": [
         "a.yaml:3:3: model 'flux-kontext-dev' at apiyi needs a reference image, the job has 0"
     ],
-    "- {prompt: *nothing}": ["a.yaml:3:12: alias '*nothing' has no finished anchor before it"],
+    "- {prompt: *nothing}": [
+        "a.yaml:3:12: alias '*nothing' has no finished anchor before it: mark the value with '&nothing' first"
+    ],
     "- {id: a, prompt: x, matrix: {n: [1, none]}}": ["a.yaml:3:38: matrix.n.1 'none' is not a whole number"],
     "- {id: a, prompt: '{x|y|x}'}": ["a.yaml:3:19: prompt has the alternative 'x' twice"],
     "- {prompt: x, matrix: {provider: [tu-zi, apyi]}}": [
@@ -343,7 +345,7 @@ JOB_MISTAKES = {
     "- id: big\n  prompt: '" + "{a|b|c|d|e|f|g|h|i|j}" * 12 + "'": [
         "a.yaml:4:11: job 'big' makes 1,000,000,000,000 jobs: a manifest may multiply to 10,000,000"
     ],
-    "- &a [*a]": ["a.yaml:3:7: alias '*a' has no finished anchor before it"],
+    "- &a [*a]": ["a.yaml:3:7: alias '*a' has no finished anchor before it: mark the value with '&a' first"],
     "- {prompt: x": [
         "a.yaml:4:1: not YAML: did not find expected ',' or '}' while parsing a flow mapping from line 3 on"
     ],
@@ -357,15 +359,15 @@ def test_a_mistake_in_a_job_is_told_with_line_and_column(write: Writer, jobs: st
 
 HEAD_MISTAKES = {
     "": ["a.yaml: empty"],
-    "# nothing\n": ["a.yaml: empty: a manifest is a mapping with 'jobs'"],
-    "- a\n": ["a.yaml:1:1: a manifest is a mapping with 'jobs'"],
+    "# nothing\n": ["a.yaml: empty: a manifest is a mapping with 'jobs' (batchgen init writes one)"],
+    "- a\n": ["a.yaml:1:1: a manifest is a mapping with 'jobs' (batchgen init writes one)"],
     "provider: tu-zi\n": ["a.yaml: no 'jobs': a list of jobs, or the path of a CSV, TSV or JSONL file"],
     "job: []\n": ["a.yaml:1:1: unknown key 'job', did you mean 'jobs'?"],
     "!!python/object:os.x\njobs: !!set [{prompt: x, provider: tu-zi}]\n": [
-        "a.yaml:1:1: tag '!!python/object:os.x' is not taken",
-        "a.yaml:2:7: tag '!!set' is not taken",
+        "a.yaml:1:1: tag '!!python/object:os.x' is not taken: leave it out",
+        "a.yaml:2:7: tag '!!set' is not taken: leave it out",
     ],
-    "jobs: []\n": ["a.yaml: no jobs in it"],
+    "jobs: []\n": ["a.yaml: no jobs in it: it needs one at least"],
     "jobs: {cat: {prompt: x}}\n": ["a.yaml:1:7: jobs must be a list: '- id: cat' instead of 'cat:'"],
     "jobs: {}\n": ["a.yaml:1:7: jobs must be a list, or the path of a CSV, TSV or JSONL file"],
     "jobs: no.csv\n": ["a.yaml:1:7: no.csv: no such file"],
@@ -378,7 +380,9 @@ HEAD_MISTAKES = {
         "a.yaml:3:16: output.path '{promt}-{animal}' has the unknown placeholder '{animal}'",
         "a.yaml:3:16: output.path '{promt}-{animal}' has the unknown placeholder '{promt}', did you mean '{prompt}'?",
     ],
-    "jobs: [{prompt: x, provider: tu-zi}]\n---\na: b\n": ["a.yaml:2:1: a second document: a manifest is one"],
+    "jobs: [{prompt: x, provider: tu-zi}]\n---\na: b\n": [
+        "a.yaml:2:1: a second document ('---'): give it a file of its own"
+    ],
     "jobs: [{prompt: x}]\n": [
         "a.yaml:1:8: job 1 has no provider: name one in the manifest, or with --provider"
     ],
@@ -393,8 +397,8 @@ HEAD_MISTAKES = {
         "a.yaml:2:51: reference 'a.yaml' is not an image",
     ],
     "providers: {a: {extends: b}, b: {extends: a}}\njobs: [{prompt: x, provider: a}]\n": [
-        "a.yaml:1:17: provider 'a' extends itself",
-        "a.yaml:1:34: provider 'b' extends itself",
+        "a.yaml:1:17: provider 'a' extends itself: extends names another",
+        "a.yaml:1:34: provider 'b' extends itself: extends names another",
     ],
     "jobs: []\nproviders:\n  apiyi: {base_url: simulator, simulate: {latncy: 1}}\n": [
         "a.yaml:3:32: simulate of provider 'apiyi': unknown key 'latncy', did you mean 'latency'?"
@@ -442,8 +446,8 @@ TABLE_MISTAKES = {
     ("a.csv", "promt\nx\n"): ["a.csv:1: unknown column 'promt', did you mean 'prompt'?"],
     ("a.csv", "ratio,quality\n1:1,x\n2:3,y\n"): ["a.csv:1: no column 'prompt'"],
     ("a.csv", "prompt,,prompt\nx,y,z\n"): [
-        "a.csv:1: column 'prompt' is there twice",
-        "a.csv:1: column 2 has no name",
+        "a.csv:1: column 'prompt' is there twice: keep one",
+        "a.csv:1: column 2 has no name: name it, or take its cells out",
     ],
     ("a.csv", "prompt\na cat, black\n"): [
         "a.csv:2: 2 cells where the header has 1: quote a cell that has a comma in it"
@@ -457,7 +461,7 @@ TABLE_MISTAKES = {
     ("a.tsv", "prompt,ratio\nx,1:1\n"): [
         "a.tsv:1: the columns are separated by ',': commas belong into a .csv, tabs into a .tsv"
     ],
-    ("a.csv", "prompt\n"): ["a.csv: no jobs in it"],
+    ("a.csv", "prompt\n"): ["a.csv: no jobs in it: it needs one at least"],
     ("a.csv", "\n\n"): ["a.csv: empty: the first line names the columns"],
     ("a.csv", "prompt,params\nx,{}\ny,[1]\n"): ["a.csv:3: params is not a JSON object: it must be {…}"],
     ("a.csv", "id,prompt\na,x\nb,y\na,z\n"): ["a.csv:4: duplicate id 'a', first at a.csv:2"],
@@ -501,8 +505,8 @@ def test_a_column_that_does_not_exist_is_told_in_the_manifest(write: Writer) -> 
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"prompt\nx\n\xff\xfe\n", "a.csv:3: not UTF-8 text"),
-        (b"prompt\nx\x00y\n", "a.csv:2: not a text file: it has NUL bytes"),
+        (b"prompt\nx\n\xff\xfe\n", "a.csv:3: not UTF-8 text: save it as UTF-8"),
+        (b"prompt\nx\x00y\n", "a.csv:2: not a text file, as it has NUL bytes: save it as UTF-8 text"),
         ("prompt\nx\n".encode("utf-16"), "a.csv:1: not UTF-8 text but UTF-16: save it as UTF-8"),
         (b"prompt\nab\xe4\xb8", "a.csv:2: not UTF-8 text: it ends in the middle of a character"),
         (b"", "a.csv: empty"),
@@ -515,7 +519,7 @@ def test_a_file_that_is_no_text_is_told_in_one_line(write: Writer, data: bytes, 
 def test_a_missing_file_and_a_folder_are_told_in_one_line(write: Writer) -> None:
     assert _mistakes(Path("no.yaml")) == ["no.yaml: no such file"]
     Path("d.yaml").mkdir()
-    assert _mistakes(Path("d.yaml")) == ["d.yaml: is a folder, not a manifest"]
+    assert _mistakes(Path("d.yaml")) == ["d.yaml: is a folder: give the YAML, CSV, TSV or JSONL file in it"]
 
 
 @pytest.mark.parametrize("bracket", ["[", "{a: "])

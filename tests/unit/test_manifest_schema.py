@@ -21,7 +21,7 @@ def _told(**values: object) -> list[str]:
     ("key", "value", "told"),
     [
         ("promt", "x", "unknown key 'promt' in job 'cat', did you mean 'prompt'?"),
-        ("zzz", "x", "unknown key 'zzz' in job 'cat'"),
+        ("zzz", "x", "unknown key 'zzz' in job 'cat'; a provider's own goes under 'params', yours under 'meta'"),
         ("ratio", "16x9", "ratio '16x9' is not W:H"),
         ("size", "huge", "size 'huge' is not WxH, 1K, 2K, 4K or auto"),
         ("prompt", ["a"], "prompt must be text"),

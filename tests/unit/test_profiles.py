@@ -162,10 +162,13 @@ def test_a_rehearsal_lives_at_the_simulator_and_keeps_its_dialect() -> None:
     ("name", "sections", "told"),
     [
         ("tu-zu", {}, "unknown provider 'tu-zu', did you mean 'tu-zi'?"),
-        ("openai-chat", {}, "provider 'openai-chat' needs base_url"),
-        ("own", {"own": _section(stream=True)}, "provider 'own' needs base_url"),
+        ("openai-chat", {}, "provider 'openai-chat' needs base_url, such as https://host/v1"),
+        ("own", {"own": _section(stream=True)}, "provider 'own' needs base_url, such as https://host/v1"),
         ("own", {"own": _section(extends="apyi")}, "unknown provider 'apyi', did you mean 'apiyi'?"),
-        ("a", {"a": _section(extends="b"), "b": _section(extends="a")}, "provider 'a' extends itself"),
+        (
+            *("a", {"a": _section(extends="b"), "b": _section(extends="a")}),
+            "provider 'a' extends itself: extends names another",
+        ),
         (
             "apiyi",
             {"apiyi": _section(simulate={"latency": 1})},
