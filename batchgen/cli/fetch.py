@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,7 +12,8 @@ from batchgen.batch import FetchOptions, fetch_until_done
 from batchgen.cli.colours import say
 from batchgen.cli.durations import seconds
 from batchgen.cli.watching import interruptible, notify_option, run_logged, summarise, tell, watcher
-from batchgen.cli.workspaces import existing_workspace, workspace_argument
+from batchgen.cli.workspaces import continued, existing_workspace, workspace_argument
+from batchgen.ledger.reader import Reader
 from batchgen.notice import Messenger, ended, links_die
 from batchgen.progress import Tally, duration
 from batchgen.sinks import Report
@@ -64,7 +66,9 @@ def command(
     async def work() -> Report:
         with interruptible(stop, watch):
             report = await fetch_until_done(workspace, options, pause if every is not None else None)
-        say(await summarise(workspace.name, report, commands), err=True)
+        async with Reader.open(workspace) as reader:
+            told_all = replace(commands, run=await continued(reader, workspace))
+        say(await summarise(workspace.name, report, told_all), err=True)
         await tell(messenger, ended(workspace.name, report, commands))
         return report
 

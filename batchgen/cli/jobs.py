@@ -66,7 +66,9 @@ async def _table(records: AsyncIterator[JobRecord]) -> None:
         sample.append(record)
         if len(sample) == _SAMPLE:
             widths = _flush(sample)
-    if not widths:
+    if not sample:
+        click.echo("no job is like that; batchgen status tells how many there are in each state", err=True)
+    elif not widths:
         _flush(sample)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from batchgen.cli.pace import now_and_then
-from batchgen.cli.workspaces import existing_workspace, workspace_argument
+from batchgen.cli.workspaces import continued, existing_workspace, workspace_argument
 from batchgen.export.choices import Condition, require_key
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Filter
@@ -66,4 +66,5 @@ async def _read(
         facts = Facts(keys, conditions, askable, time.time())
         async for record in reader.jobs(Filter()):
             facts.add(record)
-        return Subject(name, facts, await reader.last_run(), Commands(str(workspace)), where)
+        commands = Commands(str(workspace), await continued(reader, workspace))
+        return Subject(name, facts, await reader.last_run(), commands, where)

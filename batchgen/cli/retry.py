@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import time
 from collections import Counter
 from dataclasses import replace
@@ -13,13 +12,12 @@ from typing import Unpack
 import click
 
 from batchgen.cli.filters import FilterOptions, filter_options, make_filter
-from batchgen.cli.workspaces import existing_workspace, workspace_argument
+from batchgen.cli.workspaces import continued, existing_workspace, workspace_argument
 from batchgen.errors import UsageError
 from batchgen.ledger.records import Filter
 from batchgen.ledger.retrying import Retried
 from batchgen.ledger.store import Ledger
 from batchgen.model import END_STATES, JobState
-from batchgen.shards.division import Shards
 from batchgen.summary import counted
 
 DEFAULT = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
@@ -41,20 +39,18 @@ def command(place: Path, folder: Path | None, **options: Unpack[FilterOptions]) 
     if wrong := which.states - END_STATES:
         states = ",".join(sorted(wrong))
         raise UsageError(f"--state {states}: such jobs are not at an end, the next run goes on with them")
-    click.echo(asyncio.run(_retry(workspace, which, str(place) if place.is_file() else None)), err=True)
+    click.echo(asyncio.run(_retry(workspace, which)), err=True)
 
 
-async def _retry(workspace: Path, which: Filter, manifest: str | None) -> str:
+async def _retry(workspace: Path, which: Filter) -> str:
     async with Ledger.open(workspace, now=time.time) as ledger:
         found = await ledger.put_back(which, time.time())
         if not found.total and not found.left:
             return _nothing(which, await _others(ledger, which))
         if not found.total:
             return f"nothing to retry: {_left(found)}"
-        name = manifest or await ledger.get_note("manifest")
-        held = Shards.noted(await ledger.get_note("shard"))
+        again = await continued(ledger.reader, workspace)
     left = f"; {_left(found)}" if found.left else ""
-    again = shlex.join(["batchgen", "run", name or "MANIFEST", *(["--shard", str(held)] if held else [])])
     return f"{counted(found.total, 'job')}: {_fates(found)}: {again}{left}"
 
 

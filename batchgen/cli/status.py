@@ -6,17 +6,17 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import click
 
 from batchgen.answers import status_answer
 from batchgen.cli.colours import lively, say
-from batchgen.cli.workspaces import existing_workspace, workspace_argument
+from batchgen.cli.workspaces import continued, existing_workspace, workspace_argument
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import ProviderStatus, Status
-from batchgen.model import JobState, OutputState
+from batchgen.model import END_STATES, JobState, OutputState
 from batchgen.progress import wait_text
 from batchgen.providers.prices import money_text
 from batchgen.summary import Commands, cost_words, counted, counts, link_warning
@@ -33,23 +33,27 @@ def command(place: Path, folder: Path | None, as_json: bool, watch: bool) -> Non
     """Show how the jobs of WORKSPACE stand: the folder of a batch, or the manifest that made it."""
     workspace = existing_workspace(place, folder)
 
-    def show(status: Status) -> str:
-        return json.dumps(status_answer(status), ensure_ascii=False) if as_json else _text(status, workspace)
+    async def show(reader: Reader) -> str:
+        status = await reader.status(time.time())
+        if as_json:
+            return json.dumps(status_answer(status), ensure_ascii=False)
+        return "\n".join((*_lines(status, workspace), *await _next(reader, status, workspace)))
 
     asyncio.run(_watch(workspace, show) if watch else _once(workspace, show))
 
 
-async def _once(workspace: Path, show: Callable[[Status], str]) -> None:
-    say(show(await _read(workspace)))
+async def _once(workspace: Path, show: Callable[[Reader], Awaitable[str]]) -> None:
+    async with Reader.open(workspace) as reader:
+        say(await show(reader))
 
 
-async def _watch(workspace: Path, show: Callable[[Status], str]) -> None:
+async def _watch(workspace: Path, show: Callable[[Reader], Awaitable[str]]) -> None:
     """On a terminal each picture takes the place of the one before; elsewhere they follow each other."""
     last = None
     async with Reader.open(workspace) as reader:
         while True:
             run = await reader.last_run()
-            if (text := show(await reader.status(time.time()))) != last:
+            if (text := await show(reader)) != last:
                 if lively(sys.stdout):
                     click.clear()
                 say(text)
@@ -59,12 +63,7 @@ async def _watch(workspace: Path, show: Callable[[Status], str]) -> None:
             await asyncio.sleep(_LOOK)
 
 
-async def _read(workspace: Path) -> Status:
-    async with Reader.open(workspace) as reader:
-        return await reader.status(time.time())
-
-
-def _text(status: Status, workspace: Path) -> str:
+def _lines(status: Status, workspace: Path) -> list[str]:
     lines = [
         f"jobs      {counts(status.jobs, JobState)} (of {sum(status.jobs.values())})",
         f"images    {counts(status.outputs, OutputState)}",
@@ -77,7 +76,23 @@ def _text(status: Status, workspace: Path) -> str:
         lines.append(f"store     {status.store_down}; {waiting} not there yet, those that came wait in {workspace}")
     if warning := link_warning(status, Commands(str(workspace))):
         lines.append(f"links     {warning}")
-    return "\n".join(lines)
+    return lines
+
+
+async def _next(reader: Reader, status: Status, workspace: Path) -> list[str]:
+    """What to do about jobs that are not done, when no run is at it."""
+    run = await reader.last_run()
+    if run is not None and run.alive:
+        return []
+    jobs = {state: count for state, count in status.jobs.items() if count and state is not JobState.DONE}
+    commands = []
+    if jobs.keys() & {JobState.PENDING, JobState.RUNNING}:
+        commands.append(await continued(reader, workspace))
+    elif JobState.GENERATED in jobs:
+        commands.append(f"batchgen fetch {workspace}")
+    if lost := [state for state in jobs if state in END_STATES]:
+        commands.append(f"batchgen jobs {workspace} --state {','.join(lost)}")
+    return [f"next      {command}" for command in commands]
 
 
 def _traffic(provider: ProviderStatus, now: float) -> str:

@@ -47,4 +47,8 @@ def _text(comparison: Comparison) -> str:
         f"{comparison.checked} files checked: {len(comparison.missing)} missing, "
         f"{len(comparison.changed)} changed, {len(comparison.unknown)} not in the ledger"
     )
+    if comparison.missing or comparison.changed:
+        lines.append("next: move what is changed away; batchgen run fetches again, for free, what links still bring")
+    if comparison.unknown:
+        lines.append("next: what is not in the ledger is nobody's; keep it elsewhere, or delete it")
     return "\n".join(lines)

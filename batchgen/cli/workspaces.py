@@ -16,7 +16,8 @@ from click.shell_completion import CompletionItem
 
 from batchgen.errors import UsageError
 from batchgen.ledger.connection import LEDGER
-from batchgen.shards.division import Shard, folder_name
+from batchgen.ledger.reader import Reader
+from batchgen.shards.division import Shard, Shards, folder_name
 
 _OUT = Path("out")
 _NAMED = 3
@@ -61,14 +62,22 @@ def workspace_of(manifest: Path, folder: Path | None, shard: Shard | None = None
     return folder or _OUT / folder_name(manifest.stem, shard)
 
 
-def continued(manifest: str | None, workspace: Path) -> str:
-    """The command line that goes on with a batch, from its note `manifest_path`; as far as that is still there."""
-    place = Path(manifest or "MANIFEST")
+async def continued(reader: Reader, workspace: Path) -> str:
+    """The command line that goes on with a batch; a rehearsal goes on as one. `MANIFEST`: it is not where it was."""
+    place = Path(await reader.note("manifest_path") or await reader.note("manifest") or "MANIFEST")
     if place.is_absolute() and place.is_relative_to(Path.cwd()):
         place = place.relative_to(Path.cwd())
     words = ["batchgen", "run", str(place) if place.exists() else "MANIFEST"]
-    if workspace_of(place, None).resolve() != workspace.resolve():
-        words += ["--workspace", str(workspace)]
+    held, night = Shards.noted(await reader.note("shard")), await reader.note("rehearsal")
+    shard = Shard(held.numbers[0], held.of) if held and len(held.numbers) == 1 else None
+    usual, folder = _OUT / folder_name(place.stem, shard), workspace
+    if held:
+        words += ["--shard", str(held)]
+    if night:
+        words += ["--rehearse", *(() if night == "ordinary" else ("--night", night))]
+        folder = workspace.with_name(workspace.name.removesuffix(".rehearsal"))
+    if folder.resolve() != usual.resolve():
+        words += ["--workspace", str(folder)]
     return shlex.join(words)
 
 

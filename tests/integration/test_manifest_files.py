@@ -444,6 +444,10 @@ def test_one_mistake_of_the_defaults_is_told_once_for_all_jobs(write: Writer) ->
 
 TABLE_MISTAKES = {
     ("a.csv", "promt\nx\n"): ["a.csv:1: unknown column 'promt', did you mean 'prompt'?"],
+    ("a.csv", "prompt,zzz\nx,y\n"): [
+        "a.csv:1: unknown column 'zzz': columns of your own are named meta.NAME, "
+        "or left out by 'columns' in a YAML manifest"
+    ],
     ("a.csv", "ratio,quality\n1:1,x\n2:3,y\n"): ["a.csv:1: no column 'prompt'"],
     ("a.csv", "prompt,,prompt\nx,y,z\n"): [
         "a.csv:1: column 'prompt' is there twice: keep one",
@@ -518,6 +522,8 @@ def test_a_file_that_is_no_text_is_told_in_one_line(write: Writer, data: bytes, 
 
 def test_a_missing_file_and_a_folder_are_told_in_one_line(write: Writer) -> None:
     assert _mistakes(Path("no.yaml")) == ["no.yaml: no such file"]
+    write("cats.yaml", "jobs: []\n")
+    assert _mistakes(Path("cat.yaml")) == ["cat.yaml: no such file, did you mean 'cats.yaml'?"]
     Path("d.yaml").mkdir()
     assert _mistakes(Path("d.yaml")) == ["d.yaml: is a folder: give the YAML, CSV, TSV or JSONL file in it"]
 
