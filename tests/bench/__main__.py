@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import rows_ledger, rows_manifest, rows_peers, rows_traffic, rows_views, rows_work
+from tests.bench import rows_ledger, rows_manifest, rows_peers, rows_runner, rows_traffic, rows_views, rows_work
 from tests.bench.measure import CPUS, ROOT, run, serving
 from tests.bench.product import Bench, Figure, as_json
 
@@ -39,6 +39,9 @@ ROWS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "matrix": rows_manifest.matrix,
     "million": rows_ledger.million,
     "idle": rows_ledger.idle,
+    "runner": rows_runner.runner,
+    "merge": rows_runner.merge,
+    "before": rows_runner.before,
 }
 
 
@@ -85,6 +88,7 @@ def main() -> int:
     parser.add_argument("--scratch", type=Path, help="folder for workspaces, on the disk to be measured")
     parser.add_argument("--peers", type=Path, metavar="VENV", help="environment that holds curator and tiktoken")
     parser.add_argument("--cookbook", type=Path, metavar="FILE", help="the cookbook's script")
+    parser.add_argument("--before", metavar="COMMIT", help="an earlier commit that full jobs are compared with")
     options = parser.parse_args()
     if unknown := set(options.rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
@@ -96,7 +100,7 @@ def main() -> int:
     # The children run in folders of their own: every path must hold there too.
     peers, book, place = (path and path.absolute() for path in (options.peers, options.cookbook, options.scratch))
     with tempfile.TemporaryDirectory(dir=place) as name, serving(Path(name)) as server:
-        bench = Bench(server, Path(name), options.scale, options.repeats, peers, book)
+        bench = Bench(server, Path(name), options.scale, options.repeats, peers, book, options.before)
         for row in [capacity, *(ROWS[name] for name in options.rows or ROWS)]:
             try:
                 found = row(bench)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from batchgen.events import Generated, RemoteImage, Saved
-from batchgen.ledger.records import PendingJob
+from batchgen.ledger.records import DueOutput, PendingJob
 from batchgen.ledger.store import Ledger
 
 AT_ONCE = 1000
@@ -25,8 +25,8 @@ async def finish(workspace: Path) -> None:
             await asyncio.gather(*(_generate(ledger, job) for job in jobs))
             due = await ledger.due_outputs(time.time(), AT_ONCE, exclude=())
             for one in due:
-                (workspace / _file(one.output_id).path).touch()
-            await asyncio.gather(*(ledger.saved(one.output_id, _file(one.output_id), time.time()) for one in due))
+                (workspace / _file(one).path).touch()
+            await asyncio.gather(*(ledger.saved(one.output_id, _file(one), time.time()) for one in due))
 
 
 async def _generate(ledger: Ledger, pending: PendingJob) -> None:
@@ -36,8 +36,9 @@ async def _generate(ledger: Ledger, pending: PendingJob) -> None:
     await ledger.generated(attempt, Generated(images=(image,)), at=time.time(), cost=None)
 
 
-def _file(number: int) -> Saved:
-    return Saved(path=f"images/{number}.png", sha256=f"{number:064x}", bytes=1, width=1, height=1, format="png")
+def _file(output: DueOutput) -> Saved:
+    digest = f"{output.output_id:064x}"
+    return Saved(path=f"images/{output.job.id}.png", sha256=digest, bytes=1, width=1, height=1, format="png")
 
 
 if __name__ == "__main__":

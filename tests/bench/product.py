@@ -51,6 +51,7 @@ class Bench:
     repeats: int
     peers: Path | None
     cookbook: Path | None
+    before: str | None = None
 
     def jobs(self, number: int) -> int:
         """That many jobs, scaled."""
