@@ -18,7 +18,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import rows_ledger, rows_manifest, rows_peers, rows_runner, rows_traffic, rows_views, rows_work
+from tests.bench import (
+    rows_cluster,
+    rows_ledger,
+    rows_manifest,
+    rows_peers,
+    rows_runner,
+    rows_traffic,
+    rows_views,
+    rows_work,
+)
 from tests.bench.measure import CPUS, ROOT, run, serving
 from tests.bench.product import Bench, Figure, as_json
 
@@ -40,6 +49,7 @@ ROWS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "million": rows_ledger.million,
     "idle": rows_ledger.idle,
     "runner": rows_runner.runner,
+    "ray": rows_cluster.cluster,
     "merge": rows_runner.merge,
     "before": rows_runner.before,
 }
