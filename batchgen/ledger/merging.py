@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
@@ -51,6 +51,15 @@ class Kept:
     path: str
     sha256: str
     current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shifts:
+    """How far the keys of jobs and the ids of attempts and outputs are moved."""
+
+    jobs: int
+    attempts: int
+    outputs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +161,21 @@ class Attached:
         """The paths of inline images that have no place yet."""
         return [row["spool"] for row in self._db.execute(SQL["shard_spools"])]
 
-    def open_attempts(self) -> dict[int, int]:
-        """The attempts without an outcome, by the ids that they are going to have."""
-        first = self._offsets()["attempts"]
-        return {int(first or 0) + row["id"]: row["id"] for row in self._db.execute(SQL["shard_open_attempts"])}
+    def open_attempts(self) -> list[int]:
+        """The shard's ids of the attempts without an outcome."""
+        return [row["id"] for row in self._db.execute(SQL["shard_open_attempts"])]
+
+    def shifts(self) -> Shifts:
+        """What is added to the shard's numbers; they hold until `take`."""
+        return Shifts(**self._db.execute(SQL["merge_offsets"]).fetchone())
 
     def take(self, moved: Iterable[tuple[str, str]]) -> None:
         """Take all of it over. `moved`: paths that are other ones in the whole workspace."""
         self._db.execute(SQL["forget_moved"])
-        offsets = self._offsets()
+        offsets: Params = asdict(self.shifts())
         self._db.execute("BEGIN")
         for old, new in moved:
             self._db.execute(SQL["note_moved"], {"old": old, "new": new})
         for name in _IN_ORDER:
             self._db.execute(SQL[name], offsets)
         self._db.execute("COMMIT")
-
-    def _offsets(self) -> Params:
-        return dict(self._db.execute(SQL["merge_offsets"]).fetchone())

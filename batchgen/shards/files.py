@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from batchgen.images.outgoing import WHOLE as READY
 from batchgen.images.provenance import SIDECAR
 from batchgen.images.spool import AnswerLog, noted_answers
-from batchgen.ledger.merging import Kept
+from batchgen.ledger.merging import Kept, Shifts
 from batchgen.simulator.memory import REMEMBERED
 from batchgen.storage.local import INCOMING, digest_of, inside, places
 
@@ -60,14 +62,18 @@ class Files:
                 _put(source, self._whole / moved)
         return moved
 
-    def answered(self, shard: Path, attempt: int, now: int, mark: str) -> None:
-        """Bring the logged answer of an attempt that is still open, with the images that it names."""
-        for noted in noted_answers(shard, (attempt,)).values():
+    def unsettled(self, shard: Path, attempts: Collection[int], shifts: Shifts, mark: str) -> None:
+        """Bring what the shard's ledger had not been told, under the numbers that it has now: the logged answers of
+        open attempts with the images that they name, and verified images that wait for their object store."""
+        for attempt, noted in noted_answers(shard, attempts).items():
             images = (
                 image if image.spool is None else replace(image, spool=self.spooled(shard, image.spool, mark))
                 for image in noted.images
             )
-            self._answers.add(now, replace(noted, images=tuple(images)))
+            self._answers.add(attempt + shifts.attempts, replace(noted, images=tuple(images)))
+        for image in (shard / INCOMING).glob(f"o*{READY}"):
+            number = int(image.stem[1:]) + shifts.outputs
+            _put(image, self._whole / INCOMING / f"o{number}{READY}")
 
     def remembered(self, shard: Path) -> None:
         """Bring what the shard's simulated providers remember, so that their tasks can still be asked for."""

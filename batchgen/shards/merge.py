@@ -23,6 +23,7 @@ from batchgen.shards.division import Shards, some
 from batchgen.shards.files import Files
 
 _NAMED = 3
+_OF_THE_BATCH = ("manifest", "rehearsal", "settings", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,24 +163,21 @@ def _moved(
         pace(files.images)
     for path in shard.spools():
         moved[path] = files.spooled(workspace, path, mark)
-    for now, attempt in shard.open_attempts().items():
-        files.answered(workspace, attempt, now, mark)
+    files.unsettled(workspace, shard.open_attempts(), shard.shifts(), mark)
     return moved
 
 
 def _notes(parts: Sequence[Part]) -> dict[str, str]:
     """What the whole ledger says of itself: what the shard that ran last said, and every provider of all.
 
-    What was noted of the reading is left out, so that the next run reads the manifest as a whole.
+    Nothing else: the next run reads the manifest as a whole, and a copy of a shard's ledger is none of this one.
     """
     notes: dict[str, str] = {}
     profiles: dict[str, object] = {}
     for part in sorted(parts, key=lambda part: part.facts.last_run or 0.0):
-        notes |= part.facts.notes
+        notes |= {key: part.facts.notes[key] for key in _OF_THE_BATCH if key in part.facts.notes}
         profiles |= json.loads(part.facts.notes.get("profiles", "{}"))
     held = parts[0].held.with_others(part.held for part in parts[1:])
-    del notes["shard"]
-    notes.pop("reading", None)
     return notes | {"profiles": json.dumps(profiles), "shard": str(held) if held.missing else ""}
 
 

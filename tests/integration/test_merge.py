@@ -180,6 +180,25 @@ def test_an_answer_that_the_ledger_had_not_yet_goes_along_under_its_new_number(t
     assert (tmp_path / "all" / image.spool).read_bytes() == b"picture"
 
 
+def test_a_verified_image_that_waits_for_its_object_store_goes_along_under_its_new_number(tmp_path: Path) -> None:
+    one, two = shard(tmp_path, "1/2", Made(id="a")), shard(tmp_path, "2/2", Made(id="b"))
+    (two / "images/.incoming").mkdir(exist_ok=True)
+    (two / "images/.incoming/o1.whole").write_bytes(b"verified")
+    merged(tmp_path / "all", one, two)
+    assert (tmp_path / "all/images/.incoming/o2.whole").read_bytes() == b"verified"
+
+
+def test_an_image_in_an_object_store_stays_there_and_its_address_is_kept(tmp_path: Path) -> None:
+    one, two = shard(tmp_path, "1/2", Made(id="a")), shard(tmp_path, "2/2", Made(id="b"))
+    execute(one, "INSERT INTO stores (id, address) VALUES (1, 's3://other/place')")
+    execute(two, "INSERT INTO stores (id, address) VALUES (1, 's3://bucket/night')")
+    execute(two, "UPDATE outputs SET store = 1")
+    done = merged(tmp_path / "all", one, two)
+    assert (done.images, done.lost) == (1, ())
+    found = rows(tmp_path / "all", "SELECT o.path, s.address FROM outputs AS o LEFT JOIN stores AS s ON s.id = o.store")
+    assert found == [("images/a.png", None), ("images/b.png", "s3://bucket/night")]
+
+
 def test_files_of_one_name_and_other_bytes_both_stay(tmp_path: Path) -> None:
     one = shard(tmp_path, "1/2", Made(id="a", path="same", colours=("red",)))
     two = shard(tmp_path, "2/2", Made(id="b", path="same", colours=("blue",)), Made(id="c", colours=("blue",)))
