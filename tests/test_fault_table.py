@@ -219,7 +219,7 @@ SAYS: Mapping[str, Callable[[JobError], bool]] = {
 
 def _rows() -> list[tuple[list[str], str]]:
     """The kinds and the promise of each row."""
-    section = README.read_text(encoding="utf-8").split("## What happens when something goes wrong")[1].split("\n#")[0]
+    section = README.read_text(encoding="utf-8").split("## Every fault")[1].split("\n#")[0]
     cells = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")][1:]
     return [(re.findall(r"`(\w+)`", kinds), promise) for _, kinds, promise in cells]
 

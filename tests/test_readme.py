@@ -130,6 +130,45 @@ def test_the_shards_shown_become_one_batch_that_is_done(cli: Cli) -> None:
     assert cli.json("verify", "cats.yaml")["checked"] == 2
 
 
+def test_the_tour_is_ten_lines_that_run_one_after_the_other(cli: Cli) -> None:
+    section = README.split("## A tour in ten lines\n", 1)[1].split("\n## ", 1)[0]
+    ((_, text),) = re.findall(r"^```(sh)\n(.*?)^```$", section, flags=re.M | re.S)
+    lines = [shlex.split(line, comments=True)[1:] for line in text.splitlines()]
+    assert len(lines) == 10
+    for words in lines:
+        cli.run(*words, code=0)
+    assert len(cli.jobs("first.yaml")) > 3
+    assert (cli.folder / "first-dataset/metadata.jsonl").is_file()
+    assert (cli.folder / "out/first.rehearsal/ledger.db").is_file()
+
+
+def test_the_line_for_bash_makes_tab_complete_and_each_shell_has_one(cli: Cli) -> None:
+    lines = re.findall(r"^.*_BATCHGEN_COMPLETE=(\w+)_source batchgen.*$", README, flags=re.M)
+    assert lines == ["bash", "zsh", "fish"]
+    (line,) = re.findall(r'^(eval "\$\(_BATCHGEN_COMPLETE=bash_source.*?)  ', README, flags=re.M)
+    program = cli.folder / "batchgen"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m batchgen "$@"\n')
+    program.chmod(0o755)
+    script = f'PATH="$PWD:$PATH"\n{line}\nCOMP_WORDS=(batchgen pl); COMP_CWORD=1\n_batchgen_completion batchgen\n'
+    done = subprocess.run(
+        ["bash", "-c", f'{script}echo "${{COMPREPLY[@]}}"'],
+        cwd=cli.folder,
+        env=cli.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == ["plan"]
+
+
+def test_the_files_that_a_new_dialect_touches_are_there() -> None:
+    section = README.split("### A provider of your own", 1)[1].split("\n### ", 1)[0]
+    paths = re.findall(r"`(batchgen/[\w/]+\.py)`", section)
+    assert len(paths) == 6
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
+
+
 def test_the_datasets_and_reports_shown_are_made_as_shown(cli: Cli) -> None:
     cli.write("cats.yaml", CATS + REHEARSED)
     cli.run("run", "cats.yaml", code=0)
@@ -198,13 +237,12 @@ def test_the_list_of_providers_shown_has_a_model_for_each_and_may_be_rehearsed(c
 
 
 def test_the_provider_of_ones_own_is_one(cli: Cli) -> None:
-    cli.write(
-        "mine.yaml", f"provider: mine\n{YAML['providers:']}jobs: [{{prompt: a cat, model: gpt-4o-image}}]\n"
-    )
+    cli.write("mine.yaml", YAML["# mine.yaml"])
     plan = cli.json("plan", "mine.yaml")
     assert (plan["cost"]["estimate"], plan["cost"]["unpriced_models"]) == (0.02, [])
     assert "MY_KEY" in plan["warnings"][0]
     assert cli.json("providers", "mine.yaml")["mine"]["limits"]["concurrency"] == 16
+    cli.run("run", "mine.yaml", "--rehearse", code=0)
 
 
 def test_the_python_example_runs_and_prints_a_line_a_job(cli: Cli) -> None:
