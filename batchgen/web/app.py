@@ -150,7 +150,8 @@ class _Page:
         """How the batch stands, whenever that changes, as server-sent events."""
 
         async def standing() -> str:
-            return json.dumps(await self.watch.standing())
+            # The last word is that of the very end.
+            return json.dumps(await self.watch.standing(0.0 if self._leaving() else EVERY))
 
         return self._stream(request, standing)
 

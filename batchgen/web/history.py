@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,9 @@ Replies = Mapping[int, tuple[float, str]]
 
 _LONGEST: Final = 20_000
 """Characters of a reply that the page shows; the ledger has all that was kept."""
+
+_SIGNED: Final = re.compile(r"(https?://[^\s?\"'<>()]+)\?[^\s\"'<>()]+")
+"""A link with what signs it: whoever has that may fetch the picture, and nobody reads it."""
 
 _REREAD: Final = frozenset({JobState.FAILED, JobState.HELD, JobState.REFUSED})
 
@@ -116,7 +120,8 @@ def _next(output: OutputRecord) -> str:
 
 def told(replies: Replies) -> list[tuple[int, str]]:
     """What each attempt was told, for reading: the gateways write their progress there. Without base64."""
-    return [(number, _cut(codecs.log_of(text))) for number, (_, text) in sorted(replies.items()) if text.strip()]
+    read = ((number, codecs.log_of(text)) for number, (_, text) in sorted(replies.items()))
+    return [(number, _cut(_SIGNED.sub(r"\1?…", text))) for number, text in read if text.strip()]
 
 
 def _cut(text: str) -> str:

@@ -46,9 +46,9 @@ class Watch:
                 await self._look()
             await anyio.sleep(_SAMPLE)
 
-    async def standing(self) -> dict[str, Json]:
-        """What the page shows of the whole batch."""
-        now, status, run = await self._look()
+    async def standing(self, oldest: float = EVERY) -> dict[str, Json]:
+        """What the page shows of the whole batch, looked up not more than so many seconds ago."""
+        now, status, run = await self._look(oldest)
         return views.standing(status, run, self._rate(), self._commands, now)
 
     async def metrics(self) -> str:
@@ -56,10 +56,10 @@ class Watch:
         _, status, run = await self._look()
         return views.metrics(status, run is not None and run.alive, self._rate())
 
-    async def _look(self) -> tuple[float, Status, RunRecord | None]:
+    async def _look(self, oldest: float = EVERY) -> tuple[float, Status, RunRecord | None]:
         async with self._looking:
             now = time.time()
-            if self._seen is None or now - self._seen[0] >= EVERY:
+            if self._seen is None or now - self._seen[0] >= oldest:
                 status = await self._reader.status(now)
                 self._seen = now, status, await self._reader.last_run()
                 self._count(now, status.outputs.get(OutputState.SAVED, 0))

@@ -186,3 +186,34 @@ async def test_links_past_their_date_are_counted_apart(tmp_path: Path) -> None:
             await ledger.generated(await start(ledger, name), delivered(expires_at=at), NOW, None)
         status = await ledger.status()
     assert (status.expiring_within_24h, status.past_their_date) == (2, 1)
+
+
+async def test_to_fetch_again_never_puts_a_job_back_to_be_sent(tmp_path: Path) -> None:
+    """One of two images came and was bad, and the other was refused: the bad one is fetched, the job stays failed."""
+    async with Ledger.open(tmp_path, now=clock) as ledger:
+        await ledger.sync([entry("cat", n=2)])
+        await ledger.generated(await start(ledger, "cat"), delivered(), NOW, None)
+        await spoil(ledger, "cat")
+        await fail(ledger, await start(ledger, "cat"), Refused("no"), JobState.FAILED, Outcome.FAILED)
+        assert (await ledger.fetch_again(Filter(), tasks=True)).downloads == 1
+        assert await states(ledger) == {JobState.FAILED: 1}
+        (output,) = await due(ledger, "cat")
+        await ledger.saved(output.output_id, file("cat"), NOW)
+        assert await states(ledger) == {JobState.FAILED: 1}
+        assert await claim(ledger) == []
+        assert await ledger.check() == []
+
+
+async def test_a_task_is_asked_for_as_often_as_somebody_wants_and_its_attempt_says_so(tmp_path: Path) -> None:
+    async with Ledger.open(tmp_path, now=clock) as ledger:
+        await askable(ledger)
+        await ledger.sync(entries("cat"))
+        attempt = await start(ledger, "cat")
+        await ledger.task_seen(attempt, "task_1")
+        for _ in range(3):
+            await fail(ledger, attempt, TaskUnknown("404"), JobState.HELD)
+            assert (await ledger.fetch_again(Filter(), tasks=False)).reopened == ()
+            assert (await ledger.fetch_again(Filter(), tasks=True)).reopened == (attempt,)
+            (opened,) = await ledger.open_attempts()
+            assert opened.only_ask
+        assert await ledger.check() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from batchgen import errors
@@ -251,3 +253,10 @@ def test_a_reference_whose_host_is_down_is_the_jobs_own_trouble_even_while_its_p
     for tries, state in ((0, JobState.PENDING), (5, JobState.FAILED)):
         verdict = decide(error, _history(tries, down=True), now=NOW, jitter=0.0)
         assert (verdict.state, verdict.counted) == (state, True)
+
+
+@pytest.mark.parametrize("leaf", _leaves(JobError))
+def test_what_is_only_asked_for_is_never_sent(leaf: type[JobError]) -> None:
+    """Whatever the task page answers, and also where the user lets unknown outcomes be sent again."""
+    history = replace(_history(), only_ask=True, on_unknown=OnUnknown.RESEND)
+    assert decide(leaf("no"), history, now=0.0, jitter=0.5).state is not JobState.PENDING
