@@ -143,25 +143,31 @@ class Crew:
     @asynccontextmanager
     async def working(self) -> AsyncGenerator[Crew, None]:
         """Within: workers are there. Raises `UsageError` when none comes up, or one that can't do this work."""
+        refusal: Exception | None = None
         async with anyio.create_task_group() as group:
-            try:
-                await self._grow(group)
-                await self._first_come()
+            await self._grow(group)
+            refusal = await self._first_come()
+            if refusal is None:
                 group.start_soon(self._watch, group)
-                yield self
-            finally:
-                group.cancel_scope.cancel()
+                try:
+                    yield self
+                except Exception as error:  # whatever it is, it leaves as it is and not as one of a group
+                    refusal = error
+            group.cancel_scope.cancel()
+        if refusal is not None:
+            raise refusal
 
-    async def _first_come(self) -> None:
-        """Until each worker has come up or failed: one that is unfit ends the run before anything is sent."""
+    async def _first_come(self) -> UsageError | None:
+        """Wait until each worker has come up or failed; or why that ends the run before anything is sent."""
         with anyio.move_on_after(START_SECONDS):
             while len(self._tried) < self._slots and self._complaint is None:
                 await self._bell.wait(self._bell.rings)
         if self._complaint is not None:
-            raise UsageError(str(self._complaint))
+            return UsageError(str(self._complaint))
         if not self._posts:
-            raise UsageError(f"no worker came up on the Ray cluster within {START_SECONDS:.0f} s: {self._trouble}")
+            return UsageError(f"no worker came up on the Ray cluster within {START_SECONDS:.0f} s: {self._trouble}")
         log.info("%d of %d workers are there", len(self._posts), self._slots)
+        return None
 
     async def _watch(self, group: TaskGroup) -> None:
         while True:

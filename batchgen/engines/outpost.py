@@ -33,6 +33,9 @@ from batchgen.worker import Worker, WorkerSettings, awaits_word, hidden
 LATE: Final = 1.0
 """Seconds after which the leave to send is too old: sent now, it would meet the requests of a later second."""
 
+FORWARDED: Final = "from_worker"
+"""An attribute of lines in the log that came from a worker."""
+
 PROBE: Final = ".cluster"
 """The file of the workspace by which a worker sees that it is the runner's."""
 
@@ -204,7 +207,9 @@ class _Forwarding(logging.Handler):
         self._keys, self._loop, self._put = keys, loop, put
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send the line on, from whatever thread it comes."""
+        """Send the line on, from whatever thread it comes; one that a runner in this process got is not sent again."""
+        if hasattr(record, FORWARDED):
+            return
         text = hidden(self.format(record), self._keys)
         self._loop.call_soon_threadsafe(self._put, (0, Said(record.levelno, record.name, text)))
 

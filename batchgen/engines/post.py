@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from batchgen.engines.outpost import LATE, Asks, Batch, Hello, Opening, Said, Told
+from batchgen.engines.outpost import FORWARDED, LATE, Asks, Batch, Hello, Opening, Said, Told
 from batchgen.errors import BatchgenError, NoWorker
 from batchgen.events import Event, Failed, Generated, Saved
 from batchgen.model import Submission, Work
@@ -91,7 +91,7 @@ class Post:
             async for batch in self._handle.batches():
                 for number, told in batch:
                     if isinstance(told, Said):
-                        logging.getLogger(told.logger).log(told.level, "%s: %s", self.name, told.text)
+                        _log(told, self.name)
                     elif (line := self._lines.get(number)) is not None:
                         line.send_nowait(told)
         finally:
@@ -144,3 +144,7 @@ class Post:
                 await self._handle.abandon(number)
             except Gone as gone:
                 log.info("%s: %s", self.name, gone)
+
+
+def _log(said: Said, name: str) -> None:
+    logging.getLogger(said.logger).log(said.level, "%s: %s", name, said.text, extra={FORWARDED: True})
