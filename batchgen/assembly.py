@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from batchgen.backup import Backups
 from batchgen.budget import Budget
 from batchgen.engines.base import Engine
 from batchgen.engines.crew import Patience, staffed
@@ -79,6 +80,7 @@ async def assembled(
             rules=around.rules,
             keys=keys,
             budget=around.budget,
+            backups=Backups(ledger, workspace, around.rules.store, around.now) if around.rules.store else None,
             simulated=simulated,
         )
 

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio
+
 from batchgen.assembly import Around, assembled
 from batchgen.budget import prepare
 from batchgen.engines.ray import Cluster
@@ -35,7 +37,7 @@ from batchgen.providers.stored import dump_profiles, load_profiles
 from batchgen.runner import Runner
 from batchgen.shards.division import Shard, folder_name
 from batchgen.sinks import NullSink, Report, Sink
-from batchgen.stock import missing_objects, require_store
+from batchgen.stock import clean_delivered, missing_objects, require_store
 from batchgen.stop import INTERRUPTED, StopSignal
 
 log = logging.getLogger(__name__)
@@ -144,6 +146,7 @@ async def _run_jobs(ledger: Ledger, manifest: Manifest, options: RunOptions, beg
     await ledger.end_run(run, options.now(), code, reason)
     if complaints := await ledger.check():
         raise WorkspaceError(_CONTRADICTION + "; ".join(complaints))
+    await _last_copy(context)
     return _report(context, code, reason, status, time.monotonic() - began)
 
 
@@ -159,9 +162,9 @@ async def fetch_batch(workspace: Path, options: FetchOptions) -> Report:
     async with Ledger.open(workspace, now=options.now) as ledger:
         profiles = load_profiles(await ledger.get_note("profiles"))
         settings = Settings(**json.loads(await ledger.get_note("settings") or "{}"))
-        run = await ledger.begin_run(options.now(), os.getpid(), json.dumps({"fetch": True}))
         rules = OutputRules(**json.loads(await ledger.get_note("output") or "{}"))
         await require_store(rules.store)
+        run = await ledger.begin_run(options.now(), os.getpid(), json.dumps({"fetch": True}))
         around = Around(sink=options.sink, stop=options.stop, now=options.now, rules=rules)
         async with assembled(ledger, workspace, profiles, settings, keys={}, around=around) as context:
             at_once = options.concurrency
@@ -170,6 +173,7 @@ async def fetch_batch(workspace: Path, options: FetchOptions) -> Report:
         status = await ledger.status()
         code = fetch_exit_code(status, stop=options.stop)
         await ledger.end_run(run, options.now(), code, reason)
+        await _last_copy(context)
     return _report(context, code, reason, status, time.monotonic() - began)
 
 
@@ -192,14 +196,27 @@ async def _run(runner: Runner, context: Context, workspace: Path) -> str | None:
     clean_leftovers(workspace)
     forget(workspace)
     reader = context.ledger.reader
+    await clean_delivered(reader, workspace)
     for output_id in (*await reader.missing_files(), *await missing_objects(reader, context.rules.store)):
         await context.ledger.lost(output_id)
     status = await context.ledger.status()
     context.sink.started(sum(status.jobs.values()), status)
     try:
-        return await runner.run()
+        if context.backups is None:
+            return await runner.run()
+        async with anyio.create_task_group() as group:
+            group.start_soon(context.backups.keep)
+            reason = await runner.run()
+            group.cancel_scope.cancel()
+        return reason
     finally:
         forget(workspace)
+
+
+async def _last_copy(context: Context) -> None:
+    """The ledger as the run left it; who aborts does not wait for it."""
+    if context.backups is not None and not context.stop.aborting:
+        await context.backups.look()
 
 
 def _report(context: Context, code: int, reason: str | None, status: Status, seconds: float) -> Report:
@@ -212,10 +229,14 @@ def _report(context: Context, code: int, reason: str | None, status: Status, sec
         images=context.images,
         cost=currency(context.budget.paid),
         store=context.rules.store,
-        remarks=context.routing.told(),
+        remarks=(*context.routing.told(), *_complaint(context)),
     )
     context.sink.finished(report)
     return report
+
+
+def _complaint(context: Context) -> tuple[str, ...]:
+    return (context.backups.complaint,) if context.backups is not None and context.backups.complaint else ()
 
 
 def run_exit_code(status: Status, *, download: bool, stop: StopSignal) -> int:

@@ -6,12 +6,15 @@ Before anything is sent, because a store that refuses an image is found out too 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import anyio.to_thread
 
 from batchgen.errors import StoreDown, UsageError, WorkspaceError
+from batchgen.images.outgoing import held
 from batchgen.ledger.fresh import IMAGES
 from batchgen.ledger.reader import Reader
+from batchgen.storage.local import remove
 from batchgen.storage.stores import bucket
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,16 @@ async def missing_objects(reader: Reader, current: str | None) -> list[int]:
             continue
         missing += [output_id for output_id, path in expected if path not in there]
     return missing
+
+
+async def clean_delivered(reader: Reader, workspace: Path) -> None:
+    """Remove images that a run had uploaded and noted when it died, before it could take them away."""
+    found = await anyio.to_thread.run_sync(held, workspace)
+    if found.outputs or found.attempts:
+        outputs, attempts = await reader.delivered(found.outputs, found.attempts)
+        inline = (path for one in attempts for path in found.attempts[one])
+        for path in (*(found.outputs[one] for one in outputs), *inline):
+            await anyio.to_thread.run_sync(remove, path)
 
 
 def _paths(address: str) -> frozenset[str]:

@@ -58,6 +58,7 @@ RINGS = {
     "runner": 3,
     "leftovers": 3,
     "stock": 3,
+    "backup": 3,
     "reparse": 3,
     "assembly": 3,
     "batch": 3,

@@ -7,6 +7,7 @@ costs nothing: the same bytes at their place count. Everything here but `uploads
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from batchgen.storage.local import INCOMING, TOLD, disk, publish, remove
 WHOLE: Final = ".whole"
 """Ending of a download that is verified and not yet in its store."""
 
+_NAMES: Final = re.compile(rf"o(?P<output>\d+){re.escape(WHOLE)}|a(?P<attempt>\d+)-\d+")
 _UPLOADS_AT_ONCE: Final = 32
 _uploads: RunVar[anyio.CapacityLimiter] = RunVar("batchgen uploads")
 
@@ -78,6 +80,29 @@ def deliver(store: Store, made: Made, work: Download) -> Saved:
 def forget(workspace: Path, work: Download) -> None:
     """The ledger has the image: nothing of it is needed here any more."""
     remove(_whole(workspace, work) if work.spool is None else spooled(workspace, work))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held:
+    """Files that wait, or that nobody took away: downloads by output, inline images by attempt."""
+
+    outputs: dict[int, Path]
+    attempts: dict[int, list[Path]]
+
+
+def held(workspace: Path) -> Held:
+    """What lies in the folder of unfinished files. Raises `WorkspaceError`."""
+    outputs: dict[int, Path] = {}
+    attempts: dict[int, list[Path]] = {}
+    folder = workspace / INCOMING
+    with disk():
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if name := _NAMES.fullmatch(path.name):
+                if name["output"]:
+                    outputs[int(name["output"])] = path
+                else:
+                    attempts.setdefault(int(name["attempt"]), []).append(path)
+    return Held(outputs, attempts)
 
 
 def _whole(workspace: Path, work: Download) -> Path:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from batchgen.backup import Backups
 from batchgen.budget import Budget
 from batchgen.engines.base import Engine
 from batchgen.errors import WorkspaceError
@@ -57,6 +58,8 @@ class Context:
     """The names of the key variables that requests to each provider share."""
     rules: OutputRules = field(default_factory=OutputRules)
     simulated: frozenset[str] = frozenset()
+    backups: Backups | None = None
+    """the copies of the ledger, where the images are in object storage"""
     budget: Budget = field(default_factory=lambda: Budget(None))
     started: set[int] = field(default_factory=set)
     """Keys of the jobs that this run has sent."""

@@ -184,6 +184,12 @@ class Reader:
         rows = await self.ask(partial(_rows, "current_objects", {"address": address}))
         return [(row["id"], row["path"]) for row in rows]
 
+    async def delivered(self, outputs: Iterable[int], attempts: Iterable[int]) -> tuple[set[int], set[int]]:
+        """Which of these outputs, and of these attempts with all that they brought, are saved."""
+        asked: Params = {"outputs": dump(list(outputs)), "attempts": dump(list(attempts))}
+        found = [await self.ask(partial(_rows, f"delivered_{kind}", asked)) for kind in ("outputs", "attempts")]
+        return {row["id"] for row in found[0]}, {row["id"] for row in found[1]}
+
     async def files(self) -> AsyncIterator[SavedFile]:
         """Every saved file of every round, of all jobs."""
         async for row in self._pages("page_of_files", {}, "id"):

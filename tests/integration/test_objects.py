@@ -48,15 +48,6 @@ def workspace(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The address of a bucket behind an endpoint where nobody listens."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sEcReT")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    return f"s3://{uuid4().hex}/night"
-
-
 def aside(workspace: Path, data: bytes) -> tuple[Path, str]:
     path = workspace / INCOMING / "o1.whole"
     path.write_bytes(data)
@@ -242,6 +233,16 @@ async def test_an_inline_image_waits_in_the_workspace_until_the_ledger_has_it(wo
     assert spool.exists()
     forget(workspace, bench.work(address, "images/.incoming/a1-0"))
     assert not spool.exists()
+
+
+async def test_a_run_takes_away_what_one_that_died_had_noted_and_nothing_else(workspace: Path, address: str) -> None:
+    async with Loopback([http(200, PNG)]) as host:
+        await generated(workspace, host.url(""), address)
+        await fetch_batch(workspace, FetchOptions(now=clock))
+        for name in ("o1.whole", "a1-0", "o2.whole", "a2-0"):
+            (workspace / INCOMING / name).write_bytes(PNG)
+        await fetch_batch(workspace, FetchOptions(now=clock))
+    assert sorted(path.name for path in (workspace / INCOMING).iterdir()) == ["a2-0", "o2.whole"]
 
 
 async def test_a_waiting_image_that_was_damaged_is_fetched_again(workspace: Path, address: str) -> None:

@@ -77,6 +77,13 @@ SELECT o.id, o.path FROM outputs AS o JOIN jobs AS j ON j.key = o.job
 WHERE o.state = 'saved' AND o.store = (SELECT id FROM stores WHERE address = :address)
     AND o.round = j.round AND o.superseded = 0;
 
+-- name: delivered_outputs
+SELECT id FROM outputs WHERE id IN (SELECT value FROM json_each(:outputs)) AND state = 'saved';
+
+-- name: delivered_attempts
+SELECT a.id FROM attempts AS a WHERE a.id IN (SELECT value FROM json_each(:attempts)) AND a.outcome = 'succeeded'
+    AND NOT EXISTS (SELECT 1 FROM outputs AS o WHERE o.attempt = a.id AND o.job = a.job AND o.state <> 'saved');
+
 -- name: stores
 SELECT address FROM stores ORDER BY id;
 

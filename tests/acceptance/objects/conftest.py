@@ -7,7 +7,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import obstore
 import pytest
+from obstore.store import S3Store
 
 from tests.acceptance.conftest import Cli
 
@@ -35,6 +37,24 @@ class Bucket:
         self._server = self._make(ip_address="127.0.0.1", port=self.port, verbose=False)
         self._server.start()
         self.port = self._server.get_host_and_port()[1]
+
+    def paths(self) -> list[str]:
+        """Everything that is in the bucket."""
+        return [found["path"] for page in obstore.list(self._opened()) for found in page]
+
+    def content(self, path: str) -> bytes:
+        """One object."""
+        return bytes(obstore.get(self._opened(), path).bytes())
+
+    def _opened(self) -> S3Store:
+        return S3Store(
+            "night",
+            endpoint=self.endpoint,
+            access_key_id="AKIATEST",
+            secret_access_key=SECRET,
+            region="us-east-1",
+            client_options={"allow_http": True},
+        )
 
     def stop(self) -> None:
         """Answer nobody any more."""

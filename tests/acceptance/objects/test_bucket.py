@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import signal
 import sqlite3
 import urllib.error
@@ -31,7 +33,8 @@ def test_500_images_killed_in_the_middle_are_all_in_the_bucket_once(
 ) -> None:
     jobs = numbered(500)
     with provider("--fault", "rate_limit=3%", "--fault", "async_only=5%") as fake:
-        cli.write("night.yaml", fake.section("tu-zi") + STORE + "jobs:\n" + listed(jobs, provider="tu-zi"))
+        links, inline = listed(jobs[:400], provider="tu-zi"), listed(jobs[400:], provider="modelverse")
+        cli.write("night.yaml", fake.section("tu-zi", "modelverse") + STORE + "jobs:\n" + links + inline)
         run = cli.start("run", "night.yaml", "--quiet", "--concurrency", "64")
         until(lambda: _saved(cli) > 150, run)
         run.send_signal(signal.SIGKILL)
@@ -54,6 +57,18 @@ def _saved(cli: Cli) -> int:
         return int(cli.ask("out/night", "SELECT count(*) FROM outputs WHERE state = 'saved'")[0][0])
     except sqlite3.OperationalError:  # the run has not made it yet
         return 0
+
+
+def test_a_lost_machine_goes_on_from_the_copy_of_the_ledger_beside_the_images(finished: Cli, bucket: Bucket) -> None:
+    cli = finished
+    shutil.rmtree(cli.folder / "out")
+    (copy,) = (path for path in bucket.paths() if re.fullmatch(r"first/ledger/night-[0-9a-f]{6}-\w+\.sqlite", path))
+    (cli.folder / "restored").mkdir()
+    (cli.folder / "restored/ledger.db").write_bytes(bucket.content(copy))
+    done = cli.run("run", "night.yaml", "--workspace", "restored", code=0)
+    assert "to send   0 requests" in done.stderr
+    assert cli.json("verify", "restored")["checked"] == 5
+    cli.run("verify", "restored", code=0)
 
 
 def test_a_bucket_that_is_away_for_a_while_costs_no_image_and_ends_no_run(
