@@ -109,9 +109,9 @@ class Reader:
         params: Params = {**filter_params(filter), **place, "listed": listed, "limit": most}
         return await self.ask(partial(_page_of_jobs, params, all))
 
-    async def job(self, job_id: str) -> JobRecord | None:
-        """One job by its id, listed or not."""
-        return await self.ask(lambda db: _one_job(db, job_id))
+    async def job(self, job_id: str, *, all: bool = False) -> JobRecord | None:
+        """One job by its id, listed or not. `all`: with outputs of every round, and those that were replaced."""
+        return await self.ask(lambda db: _one_job(db, job_id, all))
 
     async def children(self, job_id: str, most: int) -> list[JobRecord]:
         """At most so many of the jobs that edit the image of this one, in manifest order."""
@@ -275,9 +275,9 @@ def _page_of_jobs(params: Params, all: bool, db: sqlite3.Connection) -> tuple[Pa
     return (last if len(rows) == params["limit"] else None), _records(db, rows, all)
 
 
-def _one_job(db: sqlite3.Connection, job_id: str) -> JobRecord | None:
+def _one_job(db: sqlite3.Connection, job_id: str, all: bool) -> JobRecord | None:
     rows = db.execute(SQL["known_jobs"], {"ids": dump([job_id])}).fetchall()
-    return _records(db, rows, False)[0] if rows else None
+    return _records(db, rows, all)[0] if rows else None
 
 
 def _records(db: sqlite3.Connection, rows: list[sqlite3.Row], all: bool) -> list[JobRecord]:

@@ -128,7 +128,7 @@ class _Page:
             children=[views.card(child) for child in children[:CHILDREN]],
             more_children=len(children) > CHILDREN,
             request=_request(record),
-            log=history.log(record, replies),
+            log=history.log(await self.reader.job(record.id, all=True) or record, replies),
             told=history.told(replies),
             retry=history.retry_words(record, askable, time.time()),
             fetch=history.fetch_words(record, askable, gone, replies),

@@ -24,6 +24,9 @@ _POLICY: Final = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+_OWN: Final = ("same-origin", "none")
+"""What a browser says of a request that its user, or a page of this server, made. Who is no browser says nothing."""
+
 _ALWAYS: Final[Mapping[str, str]] = {
     "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
@@ -98,6 +101,8 @@ class Guard:
             return "this address is not the one that the page was started for"
         if not self._door.is_for(scope["client"], scope["server"]):
             return "this page is for the user who started it; with --host others may look and order too"
+        if headers.get("sec-fetch-site", "none") not in _OWN and headers.get("sec-fetch-mode") != "navigate":
+            return "only this server's own pages may use what is here"
         if scope["method"] in ("GET", "HEAD"):
             return None
         if not hmac.compare_digest(headers.get(TOKEN_HEADER, "").encode(), self._token.encode()):

@@ -102,6 +102,9 @@ def test_strangers_get_nothing(cli: Cli) -> None:
     """Another page in the same browser could ask this address, or rename itself to it."""
     with served(cli, finished(cli)) as page:
         assert page.get("", Host="evil.example")[0] == 403
+        foreign = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+        assert page.get("picture/cat/0", **foreign)[0] == 403
+        assert page.get("", **foreign | {"Sec-Fetch-Mode": "navigate"})[0] == 200, "a link to the page may be followed"
         assert page.order(token="", what="retry")[0] == 403
         assert page.order(token="x" * 32, what="retry")[0] == 403
         assert page.order(what="dance")[0] == 400

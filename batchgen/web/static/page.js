@@ -63,6 +63,7 @@ function stand(news) {
   byId("retry").dataset.sure = number.format(again) + (again === 1 ? " job is" : " jobs are") + " taken up again (failed, expired, cancelled). What can be had for free is tried first; the rest is sent again and paid for.";
   show(byId("retry"), jobs.failed + jobs.expired);
   show(byId("fetch"), news.outputs.bad + news.outputs.expired + jobs.held || stand.broken);
+  byId("fetch-words").hidden = byId("fetch").hidden;
   for (const name of Object.keys(news.providers)) offer(byId("filters").elements.provider, name);
   const there = STATES.filter((state) => jobs[state]);
   byId("filters").hidden = !jobs.total;
@@ -199,6 +200,7 @@ if (byId("cards")) {
     stand(JSON.parse(event.data));
     for (const button of document.querySelectorAll("button[data-order]")) show(button, false);
     byId("badge").textContent = "this page has ended";
+    byId("fetch-words").hidden = true;
     byId("reason").textContent = "It went with the run, or with its server; batchgen serve shows the batch again.";
   });
 }
