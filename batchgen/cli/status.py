@@ -70,6 +70,8 @@ def _lines(status: Status, workspace: Path) -> list[str]:
         f"attempts  {status.attempts}",
         f"cost      {cost_words(status)}",
     ]
+    if status.shard:
+        lines.insert(0, f"shard     {status.shard} of the batch")
     lines += [f"provider  {name}: {_traffic(one, time.time())}" for name, one in status.providers.items()]
     if status.store_down:
         waiting = counted(status.outputs.get(OutputState.REMOTE, 0), "image")

@@ -71,8 +71,8 @@ async def continued(reader: Reader, workspace: Path) -> str:
     held, night = Shards.noted(await reader.note("shard")), await reader.note("rehearsal")
     shard = Shard(held.numbers[0], held.of) if held and len(held.numbers) == 1 else None
     usual, folder = _OUT / folder_name(place.stem, shard), workspace
-    if held:
-        words += ["--shard", str(held)]
+    if shard:
+        words += ["--shard", str(shard)]
     if night:
         words += ["--rehearse", *(() if night == "ordinary" else ("--night", night))]
         folder = workspace.with_name(workspace.name.removesuffix(".rehearsal"))

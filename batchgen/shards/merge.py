@@ -23,7 +23,7 @@ from batchgen.shards.division import Shards, some
 from batchgen.shards.files import Files
 
 _NAMED = 3
-_OF_THE_BATCH = ("manifest", "rehearsal", "settings", "output")
+_OF_THE_BATCH = ("manifest", "manifest_path", "rehearsal", "settings", "output")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ def test_shards_have_workspaces_of_their_own_and_together_every_job(batch: Cli) 
         shard = [job["id"] for job in batch.jobs(f"out/big.shard-{number}-of-2")]
         assert len(shard) == plan["jobs"]["new"] == plan["requests"]
         ids += shard
+        status = batch.run("status", f"out/big.shard-{number}-of-2").stdout
+        assert status.startswith(f"shard     {number}/2 of the batch\n")
         again = batch.run("run", "big.yaml", "--shard", f"{number}/2", code=0).stderr
         assert f"jobs      0 new, 0 changed, {len(shard)} unchanged, 0 removed" in again
     assert sorted(ids) == numbered(12)
@@ -129,6 +131,7 @@ def test_a_merge_that_is_killed_is_made_by_the_next_one(batch: Cli) -> None:
     if not (batch.folder / "all").exists():  # it had not come to its end
         batch.run("merge", "all", *workspaces(batch), code=0)
     assert batch.json("verify", "all")["checked"] == 12
+    assert batch.run("run", "big.yaml", "--workspace", "all", code=0)
     assert not (batch.folder / ".all.part").exists()
     assert batch.states("all") == {"done": 12}
 
