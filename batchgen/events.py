@@ -27,6 +27,18 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the head of a reply tells of a limit: so many requests more, and in `reset` seconds there is one again.
+
+    `limit` is how many there are in all, None where that is not told.
+    """
+
+    remaining: int
+    reset: float
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Replied:
     """A complete reply: kept as text without base64, so that it can be read again for nothing."""
 
@@ -84,4 +96,4 @@ class Failed:
     error: JobError
 
 
-Event: TypeAlias = TaskSeen | Progress | Replied | Generated | Saved | Failed
+Event: TypeAlias = TaskSeen | Progress | Allowance | Replied | Generated | Saved | Failed

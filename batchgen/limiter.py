@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import anyio
 
 from batchgen.errors import JobError
+from batchgen.events import Allowance
 from batchgen.pacing import FIRST, Line, Pace, Rate, Trip
 from batchgen.providers.profile import Limits
 
@@ -150,6 +151,10 @@ class Pass:
     def served(self, now: float, *, timed: bool = True) -> None:
         """It brought images. `timed` False: they came from its task later on, which tells nothing of the pace."""
         self.line.served(self.trip, now, timed=timed)
+
+    def told(self, allowance: Allowance, now: float) -> None:
+        """Its answer says how many more are taken, and in how many seconds there is one again."""
+        self.line.told(self.trip, allowance, now)
 
     def failed(self, error: JobError, now: float) -> bool:
         """It brought none. True when it was refused as one more than was ever served at once."""

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from batchgen import codecs
 from batchgen.codecs.base import Answer, Decoder
 from batchgen.codecs.faults import classify
-from batchgen.codecs.waits import request_id
+from batchgen.codecs.waits import allowance, request_id
 from batchgen.errors import Interrupted, JobError
-from batchgen.events import Progress, Replied, TaskSeen
+from batchgen.events import Allowance, Progress, Replied, TaskSeen
 from batchgen.providers.profile import Profile
 from batchgen.transport import Head
 
@@ -33,12 +33,14 @@ class Reply:
         self._link_open = False
         self._links = 0
 
-    def take(self, item: Head | bytes) -> list[TaskSeen | Progress]:
+    def take(self, item: Head | bytes) -> list[TaskSeen | Progress | Allowance]:
         """The next item of the transport; returns what became known by it."""
         if isinstance(item, Head):
             self._head = item
             if item.status < 300:
                 self._decoder = codecs.decoder(self._profile.endpoint, item.headers.get("content-type", ""))
+                told = allowance(item.headers, now=self._now())
+                return [told] if told is not None else []
             return []
         if self._decoder is None:
             self._body += item[: LONGEST_ERROR_BODY - len(self._body)]
@@ -46,7 +48,7 @@ class Reply:
         self._streamed = self._streamed or item.startswith((b"data:", b"event:", b":"))
         facts = self._decoder.feed(item)
         self._task_told = self._task_told or any(isinstance(fact, TaskSeen) for fact in facts)
-        return facts
+        return [*facts]
 
     def early(self, item: Head | bytes) -> Replied | None:
         """The stream so far, when a link in it may just have become whole: no crash may lose that."""

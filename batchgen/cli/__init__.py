@@ -130,8 +130,19 @@ def own_error(error: BaseException) -> str:
     return f"batchgen stopped on an error of its own: {error!r}; the ledger is whole, run again"
 
 
+def _version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            click.echo(f"batchgen, version {version('batchgen')}")
+        except PackageNotFoundError:
+            click.echo("batchgen, run from its sources without being installed")
+        ctx.exit()
+
+
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="batchgen")
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def main() -> None:
     """Batch image generation: every image you paid for on disk, none paid for twice.
 

@@ -10,6 +10,7 @@ from batchgen.manifest.schema import json_schema
 
 
 @click.command("schema")
+@click.option("--json", "as_json", is_flag=True, expose_value=False, help="What it prints in any case.")
 def command() -> None:
     """Print the JSON Schema of a YAML manifest, for editors that check and complete while you type."""
     click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -12,6 +12,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from batchgen.codecs.phrases import LONGEST_WAIT, duration
+from batchgen.events import Allowance
 
 _REQUEST_IDS = (
     "x-oneapi-request-id",
@@ -62,6 +63,21 @@ def reset_wait(headers: Mapping[str, str], *, now: float) -> float | None:
         if seconds is not None and seconds <= LONGEST_WAIT:
             waits.append(seconds)
     return max(waits, default=None)
+
+
+def allowance(headers: Mapping[str, str], *, now: float) -> Allowance | None:
+    """What the `x-ratelimit-*` of a reply leave, by the limit that leaves least; of tokens, only that none is left."""
+    told = []
+    for name in headers:
+        family = _RESETS.match(name)
+        left = _number(headers.get(name.replace("-reset", "-remaining"), "")) if family else None
+        of_tokens = "token" in name
+        if left is None or (left > 0 and of_tokens):
+            continue
+        if seconds := reset_wait({name: headers[name]}, now=now):
+            whole = None if of_tokens else _number(headers.get(name.replace("-reset", "-limit"), ""))
+            told.append(Allowance(int(left), seconds, int(whole) if whole else None))
+    return min(told, key=lambda one: (one.remaining, -one.reset), default=None)
 
 
 def _number(text: str) -> float | None:

@@ -16,7 +16,7 @@ import anyio
 
 from batchgen.engines.base import ABSENT_SECONDS
 from batchgen.errors import JobError, RateLimited
-from batchgen.events import Failed, Generated, Replied, TaskSeen
+from batchgen.events import Allowance, Failed, Generated, Replied, TaskSeen
 from batchgen.lanes.attempt import Attempt
 from batchgen.lanes.context import Context
 from batchgen.lanes.descent import descended, paid_turns
@@ -250,6 +250,9 @@ class SubmitLane:
                     case TaskSeen(task_id):
                         attempt.task_id = task_id
                         await context.ledger.task_seen(attempt.id, task_id)
+                    case Allowance():
+                        if attempt.place is not None:
+                            attempt.place.told(event, context.now())
                     case Replied(status, request_id, text):
                         await context.ledger.replied(attempt.id, status, request_id, text)
                     case Generated():

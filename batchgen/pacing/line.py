@@ -18,6 +18,7 @@ from batchgen.errors import (
     StoreDown,
     WorkerLost,
 )
+from batchgen.events import Allowance
 from batchgen.pacing.breaker import Breaker
 from batchgen.pacing.window import Learned, Window
 from batchgen.retry import LONGEST_TOLD_WAIT
@@ -34,6 +35,12 @@ be nearer together goes as it comes, which costs fewer commits."""
 
 APART = 4
 """Refusals for load whose requests left farther apart than this are no row: those between them were taken."""
+
+BELIED = 3
+"""Requests that are served although nothing was left for them, after which what a line is told counts no more."""
+
+LONGEST_SPAN = 60.0
+"""Seconds that a told limit is taken to be for at the most, whenever it says that there is one again."""
 
 TIMES_THE_USUAL, SHORTEST_STALL = 5, 60.0
 """A stall is silence of so many usual answers, and of so many seconds at the least."""
@@ -81,6 +88,10 @@ class Line:
         """epoch seconds of its last images"""
         self._under_way: dict[int, Trip] = {}
         self._refused: deque[int] = deque(maxlen=64)
+        self._beyond = set[int]()
+        self._contradicted = 0
+        self._told_by = -1
+        self._told_until = self._told_spacing = self._span = 0.0
         self._came_back = float("-inf")
         self._next_serial = 0
         self._next_at = float("-inf")
@@ -114,13 +125,14 @@ class Line:
     def leave(self, trip: Trip, now: float) -> None:
         """The request is over, however it ended."""
         del self._under_way[trip.serial]
+        self._beyond.discard(trip.serial)
         self._came_back = now
 
     def _spacing(self) -> float:
         """Seconds between two requests: those that left together would come back and leave together for ever."""
         usual = self.window.usual
         spacing = 0.0 if usual is None else min(usual / self.window.places * SPREAD, LONGEST_SPACING)
-        return spacing if spacing >= SHORTEST_SPACING else 0.0
+        return max(spacing if spacing >= SHORTEST_SPACING else 0.0, self._told_spacing)
 
     def _refusals_around(self, serial: int) -> int:
         """How many in a row were refused, this one among them, since one was served."""
@@ -148,7 +160,37 @@ class Line:
         self.breaker.succeeded()
         self._refused.clear()
         self.served_at = now
+        self._belied(trip.serial)
         self.window.served(trip.serial, trip.level, now - trip.left if timed else None, self._next_serial)
+
+    def told(self, trip: Trip, allowance: Allowance, now: float) -> None:
+        """An answer says how many more are taken, and when there is one again; those that left after it use that up.
+
+        When nothing is left the line waits, and from then on spreads its requests over the time that the limit
+        is for. What is told too late, or always the same, is contradicted by those that are served all the
+        same; then it is heeded no more.
+        """
+        if self._contradicted >= BELIED or trip.serial < self._told_by:
+            return
+        self._told_by = trip.serial
+        if allowance.remaining == 0:
+            self._span = max(self._span, min(allowance.reset, LONGEST_SPAN))
+        if self._span and allowance.limit:
+            self._told_spacing = self._span / allowance.limit
+        # It was true when the request came in, which may be a minute ago.
+        until = trip.left + min(allowance.reset, LONGEST_TOLD_WAIT)
+        later = [serial for serial in self._under_way if serial > trip.serial]
+        if now < until and allowance.remaining <= len(later):
+            self._beyond.update(later[allowance.remaining :])
+            self._told_until = until
+            self.paused_until = max(self.paused_until, until)
+
+    def _belied(self, serial: int) -> None:
+        """A request was served; if it should have been refused, what was told is not so."""
+        self._contradicted += serial in self._beyond
+        if self._contradicted >= BELIED and self._told_until:
+            self._told_spacing = 0.0
+            self.paused_until = 0.0 if self.paused_until == self._told_until else self.paused_until
 
     def failed(self, trip: Trip, error: JobError, now: float) -> bool:
         """It brought none. True when it was refused as one more than was ever served: the line's own asking."""
@@ -160,6 +202,7 @@ class Line:
         row = self._refusals_around(trip.serial) if load else None
         self.breaker.failed(error, now, row=row)
         if load:
+            self._contradicted = 0 if trip.serial in self._beyond else self._contradicted
             beyond = 0 < self.window.proven < trip.level
             self.window.refused(trip.serial, trip.level, self._next_serial)
             told = error.retry_after or 0.0

@@ -86,6 +86,13 @@ class Account:
             self._recent.append(now)
         return None
 
+    def allowance(self, now: float) -> tuple[float, float, float]:
+        """The limit of a minute, what is left of it, and in how many seconds there is one more again."""
+        limit = self.settings.rpm
+        if limit is None:
+            return 10_000, max(0, 10_000 - self.in_flight), 0.12
+        return limit, max(0.0, limit - len(self._recent)), 60 - (now - self._recent[0]) if self._recent else 0.0
+
     @contextmanager
     def flight(self) -> Iterator[None]:
         """Hold one of the places for requests at once."""

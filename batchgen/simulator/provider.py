@@ -311,12 +311,12 @@ def _headers(visit: Visit) -> Headers:
     headers: Headers = ((DIALECTS[visit.dialect].id_header, visit.request_id),)
     if visit.dialect != "openai":
         return headers
-    limit = visit.account.settings.rpm or 10_000
+    limit, remaining, reset = visit.account.allowance(visit.now)
     return (
         *headers,
         ("x-ratelimit-limit-requests", f"{limit:g}"),
-        ("x-ratelimit-remaining-requests", f"{max(0, limit - visit.account.in_flight):g}"),
-        ("x-ratelimit-reset-requests", "120ms"),
+        ("x-ratelimit-remaining-requests", f"{remaining:g}"),
+        ("x-ratelimit-reset-requests", f"{reset * 1000:.0f}ms"),
     )
 
 

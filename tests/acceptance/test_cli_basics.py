@@ -240,6 +240,8 @@ def test_providers_of_a_manifest_are_listed_too(cli: Cli) -> None:
 
 def test_the_schema_is_one_json_object(cli: Cli) -> None:
     assert "jobs" in json.loads(cli.run("schema", code=0).stdout)["properties"]
+    assert cli.run("schema", "--json", code=0).stdout == cli.run("schema", code=0).stdout
+    assert cli.run("--version", code=0).stdout.startswith("batchgen, ")
 
 
 def test_the_simulator_lists_its_faults_and_refuses_an_unknown_one(cli: Cli) -> None:

@@ -48,6 +48,20 @@ def test_a_wait_that_was_told_holds_for_a_run_that_begins_seconds_later(cli: Cli
     assert " s more for apiyi: rate limit" in done.stderr
 
 
+def test_what_an_answer_says_is_left_of_a_limit_makes_the_rest_wait_before_any_is_refused(cli: Cli) -> None:
+    simulate = "simulate: {latency: 0.2, image_side: 64, rpm: 5}"
+    text = f"provider: openai\nproviders: {{openai: {{base_url: simulator, {simulate}}}}}\njobs:\n"
+    cli.write("m.yaml", text + listed(numbered(8)))
+    run = cli.start("run", "m.yaml")
+    until((cli.folder / "out/m/ledger.db").exists, run)
+    until(lambda: bool(cli.json("status", "out/m")["providers"].get("openai", {}).get("waiting_until")), run)
+    run.send_signal(signal.SIGINT)
+    cli.end(run, code=130)
+    ((outcome, sent),) = cli.ask("out/m", "SELECT outcome, count(*) FROM attempts GROUP BY 1")
+    assert outcome == "succeeded"
+    assert 4 <= sent <= 5
+
+
 def test_the_limit_of_a_provider_is_found_told_and_begun_with_the_next_time(cli: Cli) -> None:
     simulate = "simulate: {latency: 0.1, image_side: 64, concurrency: 6}"
     where = f"base_url: simulator, limits: {{requests_per_minute: 60000}}, {simulate}"

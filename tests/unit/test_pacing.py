@@ -12,7 +12,8 @@ from batchgen.errors import (
     Saturated,
     ServerError,
 )
-from batchgen.pacing import Breaker, Line, Rate, Stall
+from batchgen.events import Allowance
+from batchgen.pacing import Breaker, Line, Rate, Stall, Trip
 
 
 def _run(rate: Rate, seconds: float, weight: int = 1) -> int:
@@ -202,3 +203,78 @@ def test_short_waits_told_in_a_row_hold_for_the_line() -> None:
         line.failed(trip, RateLimited("try again in 467ms", retry_after=0.467), 0.1)
         line.leave(trip, 0.1)
     assert line.ready_at(0.1) == 0.1 + 0.467
+
+
+def _through(seconds: float, per_minute: int, latency: float, *, tells: bool) -> tuple[int, int]:
+    """Served and refused by a provider that takes so many requests in any 60 seconds, and may tell what is left."""
+    line, recent, trips = Line(), list[float](), dict[int, Trip]()
+    answers: list[tuple[float, int, Allowance | None]] = []
+    now, served, refused = 0.0, 0, 0
+    while now < seconds:
+        while line.ready_at(now) <= now:
+            trip = line.take(now)
+            trips[trip.serial] = trip
+            recent = [at for at in recent if now - at < 60]
+            if taken := len(recent) < per_minute:
+                recent.append(now)
+            left = Allowance(per_minute - len(recent), 60 - (now - recent[0]), per_minute)
+            answers.append((now + (latency if taken else 0.05), trip.serial, left if taken else None))
+        answers.sort(key=lambda answer: answer[:2])
+        if not answers or line.ready_at(now) < answers[0][0]:
+            now = min(line.ready_at(now), seconds)
+            continue
+        now, serial, told = answers.pop(0)
+        if told is None:
+            refused += 1
+            line.failed(trips[serial], RateLimited("slow", retry_after=60 - (now - recent[0])), now)
+        else:
+            served += 1
+            if tells:
+                line.told(trips[serial], told, now)
+            line.served(trips[serial], now)
+        line.leave(trips[serial], now)
+    return served, refused
+
+
+def test_what_is_left_of_a_limit_is_heeded_before_a_refusal_says_it() -> None:
+    for latency, fewer in ((0.3, 50), (2.0, 5), (60.0, 1)):
+        told, untold = (_through(900, 60, latency, tells=tells) for tells in (True, False))
+        assert told[1] * fewer <= untold[1]
+        assert told[0] >= untold[0]
+
+
+def test_those_in_flight_use_up_what_was_left_when_an_earlier_one_was_answered() -> None:
+    line = Line()
+    first, *_ = [line.take(0.0) for _ in range(3)]
+    line.told(first, Allowance(3, 20.0), now=1.0)
+    assert line.ready_at(1.0) <= 1.0
+    line.told(first, Allowance(2, 20.0), now=1.0)
+    assert line.paused_until == 20.0
+
+
+def test_a_limit_that_is_told_wrongly_is_heeded_no_more_once_requests_are_served_all_the_same() -> None:
+    line = Line()
+    trips = [line.take(0.0) for _ in range(4)]
+    line.told(trips[0], Allowance(0, 3600.0, 10), now=1.0)
+    assert line.paused_until == 3600.0
+    for trip in trips:
+        line.served(trip, 2.0)
+        line.leave(trip, 2.0)
+    assert line.ready_at(2.0) <= 2.0
+    line.told(line.take(2.0), Allowance(0, 3600.0, 10), now=3.0)
+    assert line.ready_at(3.0) <= 3.1
+
+
+def test_what_an_older_answer_tells_does_not_count_after_a_newer_one() -> None:
+    line = Line()
+    older, newer = line.take(0.0), line.take(0.0)
+    line.told(newer, Allowance(50, 1.0), now=1.0)
+    line.told(older, Allowance(0, 60.0), now=1.0)
+    assert line.ready_at(1.0) <= 1.0
+
+
+def test_what_was_true_a_minute_ago_makes_nobody_wait_now() -> None:
+    line = Line()
+    trip = line.take(0.0)
+    line.told(trip, Allowance(0, 10.0, 60), now=60.0)
+    assert line.ready_at(60.0) <= 60.0

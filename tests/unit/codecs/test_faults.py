@@ -9,6 +9,7 @@ import pytest
 
 from batchgen.codecs.faults import LONGEST_MESSAGE, classify, classify_error, tidy
 from batchgen.codecs.redact import redact
+from batchgen.codecs.waits import allowance
 from batchgen.errors import (
     BadKey,
     BadReference,
@@ -27,6 +28,7 @@ from batchgen.errors import (
     UnknownModel,
     WrongAddress,
 )
+from batchgen.events import Allowance
 from batchgen.model import Json
 
 NOW = 1_760_000_000.0  # 2025-10-09T08:53:20Z
@@ -386,3 +388,22 @@ def test_a_message_is_one_line_of_bounded_length_without_base64_and_request_id()
 def test_a_body_without_words_still_gives_a_message(body: bytes, message: str) -> None:
     error = _classified(524, body)
     assert (type(error), error.message) == (Interrupted, message)
+
+
+@pytest.mark.parametrize(
+    ("headers", "told"),
+    [
+        ({"limit-requests": "500", "remaining-requests": "499", "reset-requests": "120ms"}, Allowance(499, 0.12, 500)),
+        ({"remaining-requests": "0", "reset-requests": "6m0s"}, Allowance(0, 360.0)),
+        (
+            {"limit-tokens": "9000", "remaining-tokens": "0", "reset-tokens": "7s", "remaining-requests": "5"},
+            Allowance(0, 7.0),
+        ),
+        ({"remaining-tokens": "12", "reset-tokens": "7s"}, None),
+        ({"limit-requests": "500", "remaining-requests": "0"}, None),
+        ({"remaining-requests": "many", "reset-requests": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_reply_says_is_left_of_a_limit(headers: dict[str, str], told: Allowance | None) -> None:
+    assert allowance({f"x-ratelimit-{name}": value for name, value in headers.items()}, now=NOW) == told
