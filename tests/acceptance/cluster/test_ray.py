@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
-from tests.acceptance.cluster.conftest import Cluster, Quick, Quickly
-from tests.acceptance.conftest import Cli, until
+import pytest
+
+from tests.acceptance.cluster.conftest import KEY, Cluster, Quick, Quickly, command_of
+from tests.acceptance.conftest import QUICK, Cli, listed, numbered, until
 
 HERE = re.compile(r"worker-\d+ on \S+, pid (\d+) is there")
 
@@ -50,6 +55,97 @@ def settled(cli: Cli, provider: Quick, jobs: int) -> Counter[str]:
     return states
 
 
+def test_a_stated_limit_is_kept_over_all_workers(on_cluster: Cli, cluster: Cluster, quick: Quickly) -> None:
+    with quick(0.2) as provider:
+        on_cluster.write("m.yaml", provider.manifest(240, "{requests_per_minute: 2400, concurrency: 100}"))
+        on_cluster.run("run", "m.yaml", "--engine", "ray", "--address", cluster.address, "--workers", "3", code=0)
+        times = sorted(time for time, _ in provider.log()["posts"])
+    assert len(times) == 240
+    assert most_in_a_second(times) <= 44
+
+
+KEPT = """
+import ray, ray._private.state
+from ray.experimental import internal_kv as kept
+ray.init(address="{address}", namespace="batchgen", log_to_driver=False, logging_level="CRITICAL")
+actors = ray._private.state.actors()
+print(sum(one["State"] == "ALIVE" for one in actors.values()), actors)
+for space in (None, *(name.encode() for name in ("fun", "job", "cluster", "session", "default", "package"))):
+    for name in kept._internal_kv_list(b"", namespace=space):
+        print(name, kept._internal_kv_get(name, namespace=space))
+"""
+
+
+def test_the_key_reaches_the_provider_and_nothing_that_ray_writes_or_keeps(
+    on_cluster: Cli, cluster: Cluster, quick: Quickly
+) -> None:
+    cli = on_cluster
+    with quick(0.5) as provider:
+        cli.write("m.yaml", provider.manifest(40, "{concurrency: 2}"))
+        run = cli.start("run", "m.yaml", "--engine", "ray", "--address", cluster.address)
+        until(lambda: len(workers(cli)) >= 1 and counted(cli, "done") >= 1, run)
+        words = [sys.executable, "-c", KEPT.format(address=cluster.address)]
+        kept = subprocess.run(words, env=cli.env, capture_output=True, check=True)
+        done = cli.end(run, code=0)
+        assert provider.log()["keys"] == [KEY]
+    assert int(kept.stdout.split()[0]) >= 1
+    assert b"Outpost" in kept.stdout
+    written = dict(cluster.texts())
+    assert len(written) > 20
+    found = [path for path, text in written.items() if KEY.encode() in text]
+    assert not found
+    assert KEY.encode() not in kept.stdout
+    assert KEY not in done.stderr + (cli.folder / "out/m/run.log").read_text()
+
+
+def test_a_killed_run_is_continued_on_the_same_cluster_without_a_second_request(
+    on_cluster: Cli, cluster: Cluster, quick: Quickly
+) -> None:
+    cli = on_cluster
+    words = ("run", "m.yaml", "--engine", "ray", "--address", cluster.address)
+    with quick(0.5) as provider:
+        cli.write("m.yaml", provider.manifest(60, "{concurrency: 10}"))
+        run = cli.start(*words)
+        until(lambda: len(workers(cli)) >= 1 and counted(cli, "done") >= 10, run)
+        run.send_signal(signal.SIGKILL)
+        cli.end(run, code=-signal.SIGKILL)
+        cli.end(cli.start(*words))
+        settled(cli, provider, 60)
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "said"),
+    [
+        ("{address}", "not-the-token", "lets this run in: is it up, and are RAY_AUTH_MODE and RAY_AUTH_TOKEN those"),
+        ("127.0.0.1:1", None, "no Ray cluster at 127.0.0.1:1 lets this run in"),
+        ("somewhere", None, "--address is auto or HOST:PORT, such as 10.0.0.1:6379, not 'somewhere'"),
+    ],
+    ids=["token", "nobody", "no address"],
+)
+def test_a_cluster_that_can_not_be_used_is_said_in_one_line(
+    on_cluster: Cli, cluster: Cluster, address: str, token: str | None, said: str
+) -> None:
+    cli = on_cluster
+    if token is not None:
+        cli.env["RAY_AUTH_TOKEN"] = token
+    cli.write("m.yaml", "provider: simulator\njobs: [{id: a, prompt: a cat}]\n")
+    place = address.format(address=cluster.address)
+    done = cli.run("run", "m.yaml", "--engine", "ray", "--address", place, "--quiet", code=2)
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert cli.states("out/m") == {"pending": 1}
+
+
+def test_a_run_without_an_address_has_a_cluster_of_its_own_that_ends_with_it(cluster: Cluster, cli: Cli) -> None:
+    cli.write("m.yaml", f"provider: simulator\nproviders: {{simulator: {{{QUICK}}}}}\njobs:\n{listed(numbered(30))}")
+    before = set(Path("/tmp").glob("batchgen-ray-*"))
+    done = cli.run("run", "m.yaml", "--engine", "ray", "--workers", "1", code=0)
+    assert "all 30 jobs done" in done.stderr
+    assert len(workers(cli)) == 1
+    assert set(Path("/tmp").glob("batchgen-ray-*")) <= before
+    assert not command_of(workers(cli)[0])
+
+
 def test_a_killed_worker_and_a_killed_machine_cost_no_second_request(
     on_cluster: Cli, cluster: Cluster, quick: Quickly
 ) -> None:
@@ -75,12 +171,3 @@ def test_a_killed_worker_and_a_killed_machine_cost_no_second_request(
         assert provider.log()["polls"] >= 200
         assert most_in_a_second([time for time, _ in provider.log()["posts"]]) <= 440
     cli.run("verify", "out/m", code=0)
-
-
-def test_a_stated_limit_is_kept_over_all_workers(on_cluster: Cli, cluster: Cluster, quick: Quickly) -> None:
-    with quick(0.2) as provider:
-        on_cluster.write("m.yaml", provider.manifest(240, "{requests_per_minute: 2400, concurrency: 100}"))
-        on_cluster.run("run", "m.yaml", "--engine", "ray", "--address", cluster.address, "--workers", "3", code=0)
-        times = sorted(time for time, _ in provider.log()["posts"])
-    assert len(times) == 240
-    assert most_in_a_second(times) <= 44
