@@ -46,6 +46,7 @@ class Tally:
         self._over_before = 0
         self._saved = 0
         self._waiting: dict[str, tuple[float | None, str]] = {}
+        self._staff: str | None = None
         self.total = 0
 
     def started(self, total: int, status: Status) -> None:
@@ -79,6 +80,10 @@ class Tally:
             self._waiting[provider] = (until, reason)
         self.show()
 
+    def staffed(self, words: str) -> None:
+        """Remember who is there to work."""
+        self._staff = words
+
     def finished(self, report: Report) -> None:
         """Nothing more to count."""
 
@@ -108,6 +113,8 @@ class Tally:
         if generated := self._counts[JobState.GENERATED]:
             parts.append(f"{generated} to download")
         parts.append(f"{self.in_flight} in flight")
+        if self._staff is not None:
+            parts.append(self._staff)
         if self._saved:
             parts.append(f"{self._saved / minutes:.0f} images/min")
         gained, waits = self.over - self._over_before, self._waits(now)

@@ -163,14 +163,18 @@ class Runner:
             await anyio.sleep(TRAFFIC_EVERY)
 
     async def _note_traffic(self, over: bool = False) -> None:
-        now = self._context.now()
+        now, engine = self._context.now(), self._context.engine
+        staff = None if over else engine.staff
+        if staff is not None:
+            self._context.sink.staffed(staff)
         for name, lane in self._lanes.items():
             status = lane.keys.status(lane.due, now)
-            status = replace(status, note="; ".join(filter(None, (status.note, self._context.routing.note(name)))))
+            notes = (status.note, self._context.routing.note(name), staff)
+            status = replace(status, note="; ".join(filter(None, notes)))
             if self._context.paused and not over:
                 status = replace(status, reason=PAUSED)
-            elif self._context.engine.absent is not None and not over:
-                status = replace(status, reason=self._context.engine.absent)
+            elif engine.absent is not None and not over:
+                status = replace(status, reason=engine.absent)
             until = status.waiting_until
             # Nobody waits for one whose jobs another does.
             taken_over = lane.gave_up is not None and not self._context.routing.stranded(name)

@@ -53,6 +53,10 @@ class Sink(Protocol):
         """A provider gets no requests until then; `reason` None: it goes on."""
         ...
 
+    def staffed(self, words: str) -> None:
+        """Who is there to work, on a cluster; told again when it changes."""
+        ...
+
     def finished(self, report: Report) -> None:
         """The run is over; nothing is reported after this."""
         ...
@@ -85,6 +89,11 @@ class Both:
         self.first.waiting(provider, until, reason)
         self.second.waiting(provider, until, reason)
 
+    def staffed(self, words: str) -> None:
+        """Passed on."""
+        self.first.staffed(words)
+        self.second.staffed(words)
+
     def finished(self, report: Report) -> None:
         """Passed on."""
         self.first.finished(report)
@@ -104,6 +113,9 @@ class NullSink:
         """Ignored."""
 
     def waiting(self, provider: str, until: float | None, reason: str | None) -> None:
+        """Ignored."""
+
+    def staffed(self, words: str) -> None:
         """Ignored."""
 
     def finished(self, report: Report) -> None:

@@ -25,6 +25,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def staff(self) -> str | None:
+        """Who is there to work, for those who watch; None: this process, as ever."""
+        ...
+
+    @property
     def hands(self) -> int:
         """How many processes do the work; downloads at once go by it."""
         ...

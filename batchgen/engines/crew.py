@@ -131,6 +131,11 @@ class Crew:
         return None if self._posts else f"no worker of the cluster is alive ({self._trouble})"
 
     @property
+    def staff(self) -> str:
+        """How many there are, and how many there are to be."""
+        return f"{self.alive} of {self.hands} workers"
+
+    @property
     def hands(self) -> int:
         """How many workers there are to be."""
         return self._slots

@@ -13,6 +13,7 @@ class LocalEngine:
     """Hands each work to one worker; events reach the runner as they happen."""
 
     absent = None
+    staff = None
     hands = 1
 
     def __init__(self, worker: Worker) -> None:

@@ -31,6 +31,7 @@ class Instant:
     """An engine (engines/base.py) that does nothing, at once; counts the durable facts that it told."""
 
     absent = None
+    staff = None
     hands = 1
 
     def __init__(self) -> None:

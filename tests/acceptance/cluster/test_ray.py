@@ -84,6 +84,7 @@ def test_the_key_reaches_the_provider_and_nothing_that_ray_writes_or_keeps(
         cli.write("m.yaml", provider.manifest(40, "{concurrency: 2}"))
         run = cli.start("run", "m.yaml", "--engine", "ray", "--address", cluster.address)
         until(lambda: len(workers(cli)) >= 1 and counted(cli, "done") >= 1, run)
+        assert "of 4 workers" in cli.json("status", "out/m")["providers"]["tu-zi"]["reason"]
         words = [sys.executable, "-c", KEPT.format(address=cluster.address)]
         kept = subprocess.run(words, env=cli.env, capture_output=True, check=True)
         done = cli.end(run, code=0)
@@ -141,6 +142,7 @@ def test_a_run_without_an_address_has_a_cluster_of_its_own_that_ends_with_it(clu
     before = set(Path("/tmp").glob("batchgen-ray-*"))
     done = cli.run("run", "m.yaml", "--engine", "ray", "--workers", "1", code=0)
     assert "all 30 jobs done" in done.stderr
+    assert "in flight, 1 of 1 workers" in done.stderr
     assert len(workers(cli)) == 1
     assert set(Path("/tmp").glob("batchgen-ray-*")) <= before
     assert not command_of(workers(cli)[0])
