@@ -7,6 +7,7 @@ page's token (guard.py) and goes to the run that is on; without one it is done h
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -44,6 +45,8 @@ from batchgen.web.watch import EVERY, Watch
 CARDS: Final = 60
 CHILDREN: Final = 12
 """Children that the page of a job shows."""
+_PLACE: Final = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
+_LONGEST_ORDER: Final = 16 * 1024
 _FOREVER: Final = {"cache-control": "private, max-age=31536000, immutable"}
 _RETRIED: Final = frozenset({JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED})
 
@@ -138,10 +141,8 @@ class _Page:
         """The next jobs of the grid that fit the filters, and where to go on."""
         asked = request.query_params
         after: Params | None = None
-        if asked.get("after", "").count(".") == 1:
-            position, key = asked["after"].split(".")
-            if position.isdigit() and key.isdigit():
-                after = {"position": int(position), "key": int(key)}
+        if found := _PLACE.fullmatch(asked.get("after", "")):
+            after = {"position": int(found[1]), "key": int(found[2])}
         place, records = await self.reader.page(_filter(asked), after, most=CARDS)
         more = f"{place['position']}.{place['key']}" if place else None
         return JSONResponse({"jobs": [views.card(record) for record in records], "more": more})
@@ -229,10 +230,15 @@ class _Page:
 
     async def order(self, request: Request) -> Response:
         """Do what a button says."""
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _LONGEST_ORDER:
+                return PlainTextResponse("not an order", status_code=413)
         try:
-            asked = await request.json()
+            asked = json.loads(body)
             order = Order(Wish(asked["what"]), _chosen(asked))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return PlainTextResponse("not an order", status_code=400)
         return JSONResponse({"said": await carry_out(order, self._workspace, self.reader)})
 
@@ -272,7 +278,10 @@ def _chosen(asked: Mapping[str, Any]) -> Filter:
     wanted = asked.get("states") or ()
     states = frozenset(JobState(state) for state in wanted) if wanted else _RETRIED
     chosen = Filter(states=states if asked["what"] == Wish.RETRY else frozenset())
-    return replace(chosen, id_glob=_exactly(str(asked["id"]))) if asked.get("id") else chosen
+    if not asked.get("id"):
+        return chosen
+    asked["id"].encode()  # a text, and one that can be written
+    return replace(chosen, id_glob=_exactly(asked["id"]))
 
 
 def _exactly(text: str | None) -> str | None:

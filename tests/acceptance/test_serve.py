@@ -107,7 +107,11 @@ def test_strangers_get_nothing(cli: Cli) -> None:
         assert page.get("", **foreign | {"Sec-Fetch-Mode": "navigate"})[0] == 200, "a link to the page may be followed"
         assert page.order(token="", what="retry")[0] == 403
         assert page.order(token="x" * 32, what="retry")[0] == 403
-        assert page.order(what="dance")[0] == 400
+        for wrong in ({"what": "dance"}, {"id": {"a": 1}}, {"id": "\ud800"}, {"states": "failed"}, {"states": 5}):
+            order: dict[str, Any] = {"what": "retry", **wrong}
+            assert page.order(**order)[0] == 400, order
+        assert page.order(what="retry", id="x" * 20_000)[0] == 413
+        assert page.get("jobs?after=99999999999999999999.1")[0] == 200
         for path in ("picture/..%2f..%2fledger.db/0", "picture/cat/7", "small/nobody/0", "static/../app.py"):
             assert page.get(path)[0] == 404, path
 
