@@ -44,6 +44,7 @@ ROWS: Mapping[str, Callable[[Bench], list[Figure]]] = {
     "inline": rows_work.inline,
     "downloads": rows_work.downloads,
     "views": rows_views.views,
+    "page": rows_views.page,
     "yaml": rows_manifest.yaml_jobs,
     "matrix": rows_manifest.matrix,
     "million": rows_ledger.million,

@@ -1,9 +1,24 @@
-"""Rows about what is made of a finished batch: datasets beside `cp` and `tar` of the same files, and the report."""
+"""Rows about what is made of a batch: datasets beside `cp` and `tar` of the same files, the report, the live page."""
 
 from __future__ import annotations
 
-from tests.bench.measure import run
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.acceptance.browser.chromium import require
+from tests.bench.measure import CLIENT, ROOT, SERVER, run
 from tests.bench.product import Bench, Figure, batchgen, median, run_manifest, states, write_manifest
+
+IDLE = 20.0
+"""Seconds that a page is open and nobody does anything."""
 
 
 def views(bench: Bench) -> list[Figure]:
@@ -39,3 +54,81 @@ def views(bench: Bench) -> list[Figure]:
         Figure("export", "peak memory", max(memory), "MB", 80),
         Figure("report", "pictures a second", median(pages), "/s", note=note),
     ]
+
+
+def page(bench: Bench) -> list[Figure]:
+    """The live page of 100,000 pictures in a real browser, and the report of 5,000."""
+    require()
+    jobs, fewer = bench.jobs(100_000), bench.jobs(5_000)
+    row, less = f"live page of {jobs:,}", f"report of {fewer:,}"
+    with bench.folder() as folder:
+        for name, count in (("night", jobs), ("evening", fewer)):
+            run([sys.executable, "-m", "tests.bench.gallery", name, str(count)], folder=folder)
+        with _served(folder / "night") as server:
+            browsed = run([sys.executable, "-m", "tests.bench.browse", server.address], folder=folder, cpus=SERVER)
+            seen = json.loads(browsed.out)
+            deep = median([server.seconds(f"jobs?after={jobs - 99}.{jobs - 99}") for _ in range(9)])
+            with urllib.request.urlopen(f"{server.address}news", timeout=60):
+                before = server.cpu()
+                time.sleep(IDLE)
+                idle = (server.cpu() - before) / IDLE
+            memory = server.peak()
+        report = batchgen(folder, "report", "evening", "--group-by", "model,ratio")
+        small = (folder / "evening/report.html").stat().st_size / 1e6
+        sheet = batchgen(folder, "report", "evening")
+        whole = folder / "evening/report.html"
+        size = (whole.stat().st_size + sum(one.stat().st_size for one in whole.with_suffix("").glob("*"))) / 1e6
+    note = f"{seen['scrolled']} cards scrolled, their small copies made, filters, a page near the end"
+    return [
+        Figure(row, "first paint", seen["paint"], "s", 1, note="a fresh window of chromium, median of 7"),
+        Figure(row, "slowest filter on prompts", seen["asked"], "s", 0.3),
+        Figure(row, "a page near the end", deep, "s", 0.3),
+        Figure(row, "server, peak memory", memory, "MB", 150, note=note),
+        Figure(row, "server, processor, one page open", 100 * idle, "%", 1, note="nobody does anything"),
+        Figure(less, "model by ratio", report.cpu, "s", note=f"processor time, {small:.1f} MB, 96 copies to make"),
+        Figure(less, "every picture", sheet.cpu, "s", note=f"processor time, {size:.0f} MB, the other copies to make"),
+        Figure(less, "peak memory", max(report.rss, sheet.rss), "MB", 150),
+    ]
+
+
+class _Served:
+    """`batchgen serve` as a process on the first processor."""
+
+    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+        self.address = address
+        self._proc = Path(f"/proc/{process.pid}")
+
+    def seconds(self, path: str) -> float:
+        """Until the whole answer is here."""
+        begun = time.perf_counter()
+        with urllib.request.urlopen(self.address + path, timeout=60) as reply:
+            reply.read()
+        return time.perf_counter() - begun
+
+    def cpu(self) -> float:
+        """Seconds of processor so far."""
+        fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak(self) -> float:
+        """MB, at most so far."""
+        lines = (self._proc / "status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+@contextmanager
+def _served(workspace: Path) -> Iterator[_Served]:
+    words = ["taskset", "-c", ",".join(map(str, CLIENT)), sys.executable, "-m", "batchgen", "serve"]
+    process = subprocess.Popen(
+        [*words, str(workspace), "--port", "0"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield _Served(process, process.stdout.readline().strip())
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate()

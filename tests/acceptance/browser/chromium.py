@@ -10,11 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
-
-MISSING: Final = "needs playwright (pip install '.[browser]') and the chromium of the system"
 
 _FAINT: Final = Path(__file__).with_name("faint.js").read_text(encoding="utf-8")
 _PATIENCE: Final = 60.0
@@ -26,15 +25,20 @@ _SEEN: Final = """[...document.images].filter((one) => {
 })"""
 
 
+def require() -> str:
+    """Where chromium is. Raises `LookupError`, in words for a user, where it or its driver is missing."""
+    path = shutil.which("chromium")
+    if path is None or find_spec("playwright") is None:
+        raise LookupError("needs playwright (pip install '.[browser]') and the chromium of the system")
+    return path
+
+
 @contextmanager
 def browser() -> Iterator[Any]:  # Any: playwright is not there when types are checked
-    """A browser without windows. Raises `LookupError` where it is missing, in words for whoever wants one."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError as error:
-        raise LookupError(MISSING) from error
-    if (path := shutil.which("chromium")) is None:
-        raise LookupError(MISSING)
+    """A browser without a screen. Raises `LookupError` where there is none."""
+    path = require()
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         # Everything is on loopback, and root has no sandbox.
         opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
