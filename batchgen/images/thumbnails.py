@@ -62,8 +62,10 @@ def _shrunk(picture: Readable) -> bytes | None:
     try:
         with Image.open(picture) as opened:
             opened.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded at a smaller size at once
-            image = ImageOps.exif_transpose(opened)
-            image = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
+            opened.load()
+            ImageOps.exif_transpose(opened, in_place=True)
+            mode = "RGBA" if "A" in opened.getbands() or "transparency" in opened.info else "RGB"
+            image = opened if opened.mode == mode else opened.convert(mode)
     except Exception as error:  # Pillow's decoders raise nearly anything on data they don't like
         if isinstance(error, MemoryError):
             raise
