@@ -50,7 +50,8 @@ def _digest(value: Json) -> str:
 def _plain(value: object) -> Json:
     """A profile as JSON, whatever it is made of."""
     if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        # What is no part of its meaning, such as what was looked up in it, is left out.
+        return {one.name: _plain(getattr(value, one.name)) for one in fields(value) if one.compare}
     if isinstance(value, Mapping):
         # A key may be a set of words, and the order of a set changes from process to process.
         return {str(_plain(key)): _plain(one) for key, one in value.items()}
