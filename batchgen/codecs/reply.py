@@ -113,7 +113,7 @@ class ReplyDecoder:
             for event in self._events.close():
                 self._take_event(event)
         elif self._body is not None:
-            self._take_body(self._body.decode("utf-8", "replace"))
+            self._take_body(self._body)
 
     def kept(self) -> str:
         """The reply as text without base64. A long stream is kept folded into one answer of its kind."""
@@ -200,13 +200,15 @@ class ReplyDecoder:
                 news.append(fact)
         return news
 
-    def _take_body(self, text: str) -> None:
-        readable, value = loads(text)
+    def _take_body(self, body: bytearray) -> None:
+        readable, value = loads(body)
         if readable and isinstance(value, Mapping | list):
             self._value = value
             self._harvest.ended = True
             self._take(value)
-        elif text.strip() and text.lstrip("\ufeff \r\n\t")[:1] not in ("<", "{", "["):
+            return
+        text = body.decode("utf-8", "replace")
+        if text.strip() and text.lstrip("\ufeff \r\n\t")[:1] not in ("<", "{", "["):
             # Plain text: some proxies answer with the bare content. It counts when it holds an image.
             self._harvest.ended = True
             self._harvest.say(text)

@@ -33,8 +33,13 @@ class Event:
     readable: bool = False
 
 
-def loads(text: str) -> tuple[bool, Json]:
+def loads(text: str | bytearray) -> tuple[bool, Json]:
     """(True, value) for JSON, also with something after it; (False, None) for anything else."""
+    if isinstance(text, bytearray):
+        if len(text) > _LARGE:
+            with suppress(ValueError):  # as below, and megabytes of base64 are not copied into a text first
+                return True, from_json(text)
+        text = text.decode("utf-8", "replace")
     text = text.strip().lstrip("\ufeff")
     if len(text) > _LARGE:
         with suppress(ValueError):  # it is stricter; what it refuses is read below
