@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from tests.bench.measure import Cost, Server, run
 
 KEY = {"BENCH_KEY": "sk-bench"}
+
+Save: TypeAlias = Literal["plain", "durable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +102,15 @@ def run_manifest(
     return batchgen(folder, "run", "m.yaml", "--quiet", *words, codes=codes, cpus=cpus, env=env)
 
 
-def floor(folder: Path, url: str, jobs: int, at_once: int, *, save: bool = False, cpus: set[int] | None = None) -> Cost:
-    """The bare aiohttp loop over as many jobs, in a folder of its own below."""
+def floor(
+    folder: Path, url: str, jobs: int, at_once: int, *, save: Save | None = None, cpus: set[int] | None = None
+) -> Cost:
+    """The bare aiohttp loop over as many jobs; its files, `durable` ones decoded and synced, in a folder below."""
     words = [sys.executable, "-m", "tests.bench.floors", "loop", "--url", url]
     words += ["--jobs", str(jobs), "--at-once", str(at_once)]
-    if save:
+    if save is not None:
         (folder / "floor").mkdir(exist_ok=True)
-        words += ["--folder", str(folder / "floor")]
+        words += ["--folder", str(folder / "floor"), *(["--durable"] if save == "durable" else [])]
     return run(words, folder=folder, cpus=cpus)
 
 

@@ -54,7 +54,7 @@ def with_images(bench: Bench) -> list[Figure]:
             ours = run_manifest(folder, "--concurrency", "256")
             assert states(folder) == {"done": jobs}, states(folder)
             bench.server.setup(delay=0.5, side=32)
-            theirs = floor(folder, bench.server.http, jobs, 256, save=True)
+            theirs = floor(folder, bench.server.http, jobs, 256, save="plain")
         speed.append(theirs.wall / ours.wall)
         cpu.append(ours.cpu / theirs.cpu)
         product.append(ours.wall)

@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.bench.measure import CPUS, Cost, run
 from tests.bench.product import Bench, Figure, batchgen, floor, median, run_manifest, states, write_manifest
 
+CARE = "aiohttp and a thread to decode, hash and sync each file; no ledger, retry or checks"
+
 
 def _startup(bench: Bench) -> Cost:
     """What a run of one job costs: start of Python, imports, ledger, and the end."""
@@ -32,7 +34,7 @@ def saturated(bench: Bench) -> list[Figure]:
             ours = run_manifest(folder, "--concurrency", "64")
             assert states(folder) == {"done": jobs}, states(folder)
             bench.server.setup(delay=0.0, side=180)
-            theirs = floor(folder, bench.server.http, jobs, 64, save=True)
+            theirs = floor(folder, bench.server.http, jobs, 64, save="plain")
         rate.append(jobs / (ours.wall - start.wall))
         cpu.append((ours.cpu - start.cpu) / jobs * 1000)
         ratio.append(ours.cpu / theirs.cpu)
@@ -68,7 +70,7 @@ def posts(bench: Bench) -> list[Figure]:
 def inline(bench: Bench) -> list[Figure]:
     """Replies of 2 MB in base64 at 16 in flight, to disk with SHA-256; every processor may be used."""
     row, jobs = "base64 replies", bench.jobs(600)
-    rate, memory, ratio = [], [], []
+    rate, memory, ratio, durable = [], [], [], []
     start = _startup(bench)
     for _ in range(bench.repeats):
         with bench.folder() as folder:
@@ -77,7 +79,10 @@ def inline(bench: Bench) -> list[Figure]:
             ours = run_manifest(folder, "--concurrency", "16", cpus=set(CPUS))
             assert states(folder) == {"done": jobs}, states(folder)
             shutil.rmtree(folder / "out")
-            theirs = floor(folder, bench.server.http, jobs, 16, save=True, cpus=set(CPUS))
+            theirs = floor(folder, bench.server.http, jobs, 16, save="plain", cpus=set(CPUS))
+            shutil.rmtree(folder / "floor")
+            same = floor(folder, bench.server.http, jobs, 16, save="durable", cpus=set(CPUS))
+        durable.append(ours.wall / same.wall)
         rate.append(jobs / (ours.wall - start.wall))
         memory.append(ours.rss)
         ratio.append(ours.wall / theirs.wall)
@@ -88,6 +93,7 @@ def inline(bench: Bench) -> list[Figure]:
         Figure(
             row, "wall time, of the bare loop's", median(ratio), "x", note="which decodes no picture, syncs nothing"
         ),
+        Figure(row, "wall time, of a loop as careful", median(durable), "x", note=CARE),
     ]
 
 
@@ -108,7 +114,7 @@ def downloads(bench: Bench) -> list[Figure]:
 
 def _large(bench: Bench) -> list[Figure]:
     row, jobs = "downloads of 1 MB", bench.jobs(256)
-    speed, share, durable, cpu = [], [], [], []
+    speed, share, durable, cpu, same, bare = [], [], [], [], [], []
     for _ in range(bench.repeats):
         start, _, _ = _fetched(bench, 1, 590)
         ours, theirs, synced = _fetched(bench, jobs, 590, cpus=set(CPUS))
@@ -117,13 +123,25 @@ def _large(bench: Bench) -> list[Figure]:
         share.append(theirs.wall / seconds)
         durable.append(synced / seconds)
         cpu.append((ours.cpu - start.cpu) / jobs * 1000)
+        careful = _careful(bench, jobs) - _careful(bench, 1)
+        same.append(careful / seconds)
+        bare.append(theirs.wall / careful)
     note = f"{jobs} files, every processor; a fetch of one file is taken off"
     return [
         Figure(row, "to disk", median(speed), "MB/s", note=note),
         Figure(row, "speed, of curl's", median(share), "x", 0.5, most=False),
         Figure(row, "speed, of curl and a sync of each file", median(durable), "x"),
+        Figure(row, "speed, of a loop as careful", median(same), "x", note=CARE),
+        Figure(row, "speed of that loop, of curl's", median(bare), "x", note="what is to be had here"),
         Figure(row, "processor time a file", median(cpu), "ms"),
     ]
+
+
+def _careful(bench: Bench, jobs: int) -> float:
+    """The seconds in which the shortest program does what `fetch` promises of each file, a request for its link too."""
+    with bench.folder() as folder:
+        bench.server.setup(delay=0.0, side=590)
+        return floor(folder, bench.server.http, jobs, 16, save="durable", cpus=set(CPUS)).wall
 
 
 def _fetched(bench: Bench, jobs: int, side: int, cpus: set[int] | None = None) -> tuple[Cost, Cost, float]:
