@@ -52,6 +52,13 @@ def test_an_example_is_done_to_its_last_job_at_the_simulator(cli: Cli, examples:
     cli.run("verify", workspace, code=0)
 
 
+@pytest.mark.parametrize("name", ["tu-zi.yaml", "modelverse.yaml", "prompts.jsonl"])
+def test_an_example_for_a_real_provider_is_rehearsed_as_it_stands_without_a_key(cli: Cli, name: str) -> None:
+    shutil.copytree(ROOT / "jobs", cli.folder / "jobs")
+    told = cli.run("run", f"jobs/{name}", "--rehearse", code=0).stderr
+    assert "nothing was sent to a provider, and nothing was paid" in told
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_as_it_stands_has_no_mistake(cli: Cli, name: str) -> None:
     plan = cli.json("plan", str(ROOT / "jobs" / name))
