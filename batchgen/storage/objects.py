@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 REST: Final = 5.0
-"""Seconds that a store is left alone after it failed: everybody who asks meanwhile fails at once, so that
-downloads whose links die do not wait behind uploads that can't succeed."""
+"""Seconds at the least that a store is left alone after it failed, else as long as the failing took: everybody
+who asks meanwhile fails at once, so that downloads whose links die do not wait behind uploads that can't succeed."""
 
 _PROBE: Final = ".batchgen-probe"
 _PAGE: Final = 1000
 # A whole request, of 64 MiB over a slow line too; the runner comes again by itself, so few tries are made here.
-_TIMEOUT, _CONNECT = timedelta(seconds=120), timedelta(seconds=10)
-_TRIES, _TRYING = 2, timedelta(seconds=20)
+_TIMEOUT, _CONNECT = timedelta(seconds=90), timedelta(seconds=10)
+_TRIES, _TRYING = 1, timedelta(seconds=20)
 
 
 class Objects:
@@ -160,7 +160,8 @@ class Objects:
     def _asked(self) -> Iterator[None]:
         """Turn the store's trouble into `StoreDown`, and remember it for a while."""
         until, said = self._resting
-        if time.monotonic() < until:
+        began = time.monotonic()
+        if began < until:
             raise StoreDown(said)
         try:
             yield
@@ -173,7 +174,8 @@ class Objects:
             if isinstance(error, MemoryError):
                 raise
             said = f"{self.address}: {complaint(error, self._scheme)}"
-            self._resting = (time.monotonic() + REST, said)
+            now = time.monotonic()
+            self._resting = (now + max(REST, now - began), said)
             raise StoreDown(said) from error
 
 
