@@ -111,10 +111,11 @@ class Checker:
 
     def _jobs(self, row: Row) -> Iterator[_Found]:
         """The jobs of a row, each with its id, what it shares with its kind, and what it came from."""
-        if row.header and (match := self._patterns.find(row.header, row.cells)):
-            name, prompt, (like, kind, variant) = match
-            name = self._ids.of(row, 0, kind.asked, (name, prompt, like.after))
-            yield _Found(name, prompt, like, kind, variant)
+        words = row.words()
+        if words and (known := self._patterns.find(words)):
+            like, kind, variant = known
+            name = self._ids.of(row, 0, kind.asked, (words.id, words.prompt, like.after))
+            yield _Found(name, words.prompt, like, kind, variant)
             return
         told = len(self._problems)
         parsed, doubtful = self._parse(row)
@@ -128,8 +129,8 @@ class Checker:
             name = self._ids.of(row, number, kind.asked, (job.id, job.prompt, job.after))
             yield _Found(name, job.prompt, kind.filled_in(job, name), kind, variant)
             plain = job is base and not doubtful and len(self._problems) == told
-            if plain and row.header and job.id == row.values.get("id", ""):
-                self._patterns.learn(row.header, row.cells, (kind.filled_in(job, name), kind, variant))
+            if plain and words and job.id == words.id:
+                self._patterns.learn(words, (kind.filled_in(job, name), kind, variant))
 
     def finish(self) -> None:
         """Tell what only the whole manifest shows: names in `output.path` that no job has."""

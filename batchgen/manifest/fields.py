@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Self, TypeAlias, TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from batchgen.images.naming import PLACEHOLDERS, placeholders
-from batchgen.manifest.words import parse_duration, shortened, tidy_ratio, tidy_size
+from batchgen.manifest.words import Written, parse_duration, shortened, tidy_ratio, tidy_size
 from batchgen.providers.prices import Price, read_price
 from batchgen.providers.profile import SIMULATED
 
@@ -35,18 +35,6 @@ MOST_IMAGES = 10_000
 _MOST = 10**15
 _T = TypeVar("_T")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
-
-class Written(float):
-    """A number of a JSON file that remembers how it was written: `id: 1.50` is no 1.5."""
-
-    written: str
-    __slots__ = ("written",)
-
-    def __new__(cls, written: str) -> Self:
-        number = super().__new__(cls, written)
-        number.written = written
-        return number
 
 
 def wrong(message: str) -> PydanticCustomError:

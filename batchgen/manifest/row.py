@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isinf
 from operator import itemgetter
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from batchgen.manifest import yaml_nodes
-from batchgen.manifest.fields import Written
 from batchgen.manifest.problems import Origin, Place
-from batchgen.manifest.words import shortened
+from batchgen.manifest.words import Written, shortened
 from batchgen.model import Json
 
 Values: TypeAlias = dict[str, Json]
@@ -67,6 +66,14 @@ class Header:
         return with_parts(values, meta)
 
 
+class Words(NamedTuple):
+    """A job's id ("" where it has none), its prompt, and all else that it says, so that it can be compared."""
+
+    id: str
+    prompt: str
+    rest: object
+
+
 @dataclass(slots=True)
 class Row:
     """One job as written: in YAML a `node`, in a CSV or TSV `cells` (as many as there are columns) below a `header`."""
@@ -87,6 +94,15 @@ class Row:
         if self.read is None:
             self.read = self.header.values(self.cells) if self.header else {}
         return self.read
+
+    def words(self) -> Words | None:
+        """What it says, parted; None where its id or its prompt is no text, or something else needs a closer look."""
+        header, cells = self.header, self.cells
+        if header is None:
+            return _parted(self.values)
+        if header.prompt is None:
+            return None
+        return Words("" if header.id is None else cells[header.id], cells[header.prompt], header.rest(cells))
 
     @property
     def start(self) -> Place:
@@ -136,6 +152,24 @@ def json_object(text: str) -> Values:
         except UnicodeEncodeError:
             raise ValueError("it holds half a surrogate pair") from None
     return found
+
+
+def _parted(values: Mapping[str, Json]) -> Words | None:
+    name, prompt = values.get("id", ""), values.get("prompt")
+    if type(name) is not str or type(prompt) is not str:
+        return None
+    rest: list[tuple[str, type, object]] = []
+    for key, value in values.items():
+        if key == "id" or key == "prompt":
+            continue
+        kind = type(value)
+        if kind is str:
+            rest.append((key, kind, value))
+        elif kind is int or kind is bool or key in ("meta", "params"):
+            rest.append((key, kind, repr(value)))  # the spelling, because to Python 1 is True
+        else:
+            return None
+    return Words(name, prompt, tuple(rest))
 
 
 def _nothing(_: Sequence[str]) -> object:

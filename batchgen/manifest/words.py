@@ -1,10 +1,11 @@
-"""Small readings of what a user writes: durations, ratios, sizes, the nearest known word. Pure."""
+"""Small readings of what a user writes: durations, ratios, sizes, numbers as written, nearest known word. Pure."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable
+from typing import Self
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+", re.ASCII)
@@ -14,6 +15,21 @@ _RATIO = re.compile(r"(\d{1,5}(?:\.\d{1,4})?)\s*:\s*(\d{1,5}(?:\.\d{1,4})?)", re
 _PIXELS = re.compile(r"(\d{1,5})\s*[xX×*]\s*(\d{1,5})", re.ASCII)
 _TIER = re.compile(r"\d{1,2}(?:\.\d)?[kK]", re.ASCII)
 _WORD_SIZES = frozenset({"auto", "adaptive"})
+
+
+class Written(float):
+    """A number of a JSON file that remembers how it was written: `id: 1.50` is no 1.5."""
+
+    written: str
+    __slots__ = ("written",)
+
+    def __new__(cls, written: str) -> Self:
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
+
+    def __repr__(self) -> str:
+        return self.written
 
 
 def parse_duration(text: str) -> float | None:

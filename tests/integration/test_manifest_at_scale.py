@@ -10,6 +10,7 @@ import pytest
 
 from batchgen.errors import ManifestError
 from batchgen.manifest.load import open_manifest
+from batchgen.model import Entry, Json
 
 
 @pytest.mark.parametrize("prompt", ["a {} cat", "a {} cat {{name}}", "{{ {}", "a {}\u2028cat"])
@@ -54,6 +55,43 @@ def test_an_id_that_comes_twice_is_found_among_rows_of_one_pattern(tmp_path: Pat
     with pytest.raises(ManifestError) as caught:
         open_manifest(path, provider="tu-zi", model="m").check()
     assert [problem.split(":")[1] for problem in caught.value.problems] == ["5", "6"]
+
+
+ALIKE: list[dict[str, Json]] = [
+    {"quality": True},
+    {"quality": "True"},
+    {"quality": "true"},
+    {"quality": 1},
+    {"quality": "1"},
+    {"quality": None},
+    {"n": 1},
+    {"n": "1"},
+    {"meta": {"k": 1}},
+    {"meta": {"k": True}},
+    {"meta": {"k": "1"}},
+    {"meta": {"k": 1.0, "l": [None, {"m": 1}]}},
+    {"params": {"k": 1}},
+    {"params": {"k": "1"}},
+    {"id": "named"},
+    {"model": "other", "meta": {"k": 1}},
+    {"references": ["https://example.com/a.png"], "meta": {"k": 1}},
+]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json"])
+def test_rows_that_only_look_alike_mean_the_same_together_as_alone(tmp_path: Path, suffix: str) -> None:
+    def found(*rows: dict[str, Json]) -> list[Entry]:
+        path = tmp_path / f"a.{suffix}"
+        path.write_text("\n".join(map(json.dumps, rows)) if suffix == "jsonl" else json.dumps({"jobs": rows}))
+        return list(open_manifest(path, provider="tu-zi", model="m").entries())
+
+    rows: list[dict[str, Json]] = [{"prompt": "x", **more} for more in ALIKE]
+    again: list[dict[str, Json]] = [{**row, "prompt": "y", **({"id": "other"} if "id" in row else {})} for row in rows]
+    for row, entry in zip([*rows, *again], found(*rows, *again), strict=True):
+        (alone,) = found(row)
+        # Requests that come to the same have ids that are told apart by their count; True == 1.
+        assert repr(alone.job.named("", "")) == repr(entry.job.named("", ""))
+        assert (alone.fingerprint, alone.warnings) == (entry.fingerprint, entry.warnings)
 
 
 def test_values_that_python_takes_for_equal_are_kinds_of_their_own(tmp_path: Path) -> None:
