@@ -54,6 +54,18 @@ def test_a_program_on_uvloop_gets_every_picture(tmp_path: Path) -> None:
     assert (result.exit_code, result.report.requests) == (0, 3)
 
 
+async def test_a_shard_is_run_in_a_folder_of_its_own_and_brings_its_jobs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found: list[str] = []
+    for shard in ("1/2", "2/2"):
+        result = await batchgen.run(manifest(tmp_path, jobs=6), shard=shard)
+        assert result.workspace == Path(f"out/m.shard-{shard[0]}-of-2")
+        found += [record.id async for record in result]
+    assert sorted(found) == [f"j{number}" for number in range(6)]
+
+
 async def test_running_again_sends_nothing(tmp_path: Path) -> None:
     path = manifest(tmp_path)
     first = await batchgen.run(path, workspace=tmp_path / "w")
