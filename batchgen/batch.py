@@ -26,6 +26,7 @@ from batchgen.images.references import forget
 from batchgen.intake import ReadingStopped, accept, claim_shard, take_in
 from batchgen.lanes.context import Context, Scope
 from batchgen.ledger.records import Status
+from batchgen.ledger.rows import STORE_DOWN
 from batchgen.ledger.store import Ledger
 from batchgen.ledger.sync import Review
 from batchgen.manifest.load import Manifest
@@ -199,6 +200,7 @@ async def _run(runner: Runner, context: Context, workspace: Path) -> str | None:
     await clean_delivered(reader, workspace)
     for output_id in (*await reader.missing_files(), *await missing_objects(reader, context.rules.store)):
         await context.ledger.lost(output_id)
+    await context.ledger.note(STORE_DOWN, "")  # what an earlier run said: this one has tried the store
     status = await context.ledger.status()
     context.sink.started(sum(status.jobs.values()), status)
     try:

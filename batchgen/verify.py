@@ -26,7 +26,8 @@ from batchgen.storage.stores import opened
 IMAGES = "images"
 """The folder of a workspace or store that holds nothing but images the ledger knows."""
 
-_PORTION: Final = 64
+_AT_ONCE: Final = 8
+_PORTION: Final = FAR * _AT_ONCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,23 +59,26 @@ async def compare_files(workspace: Path, saved: AsyncIterable[SavedFile]) -> Com
     missing: list[str] = []
     changed: list[str] = []
 
-    async def look(file: SavedFile) -> None:
-        store = opened(workspace, file.store)
-        digest = await anyio.to_thread.run_sync(_size_and_hash, store, file.path, limiter=limiter)
-        if digest is None:
-            if file.current:  # what an earlier wording brought may be thrown away
-                missing.append(file.path)
-        elif digest != (file.bytes, file.sha256):
-            changed.append(file.path)
+    async def look(some: list[SavedFile]) -> None:
+        # A few of them by one thread: a hop for each would cost more than reading a small one.
+        for file, digest in await anyio.to_thread.run_sync(_digests, workspace, some, limiter=limiter):
+            if digest is None:
+                if file.current:  # what an earlier wording brought may be thrown away
+                    missing.append(file.path)
+            elif digest != (file.bytes, file.sha256):
+                changed.append(file.path)
 
     limiter = anyio.CapacityLimiter(FAR)
     async for some in _portions(saved):
+        fresh = []
+        for file in some:
+            paths = known.setdefault(file.store, {})
+            if file.path not in paths:
+                paths[file.path] = file.sha256
+                fresh.append(file)
         async with anyio.create_task_group() as group:
-            for file in some:
-                paths = known.setdefault(file.store, {})
-                if file.path not in paths:
-                    paths[file.path] = file.sha256
-                    group.start_soon(look, file)
+            for first in range(0, len(fresh), _AT_ONCE):
+                group.start_soon(look, fresh[first : first + _AT_ONCE])
     strangers = []
     for address, paths in known.items():
         for path, whole in await anyio.to_thread.run_sync(_others, opened(workspace, address), paths):
@@ -100,6 +104,10 @@ async def _portions(saved: AsyncIterable[SavedFile]) -> AsyncIterator[list[Saved
             yield some
             some = []
     yield some
+
+
+def _digests(workspace: Path, files: list[SavedFile]) -> list[tuple[SavedFile, tuple[int, str] | None]]:
+    return [(file, _size_and_hash(opened(workspace, file.store), file.path)) for file in files]
 
 
 def _others(store: Store, known: Mapping[str, str]) -> list[tuple[str, bool | None]]:

@@ -21,6 +21,7 @@ from batchgen.images.fetch import Fetcher
 from batchgen.images.outgoing import forget
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import OutputRecord
+from batchgen.ledger.rows import STORE_DOWN
 from batchgen.ledger.store import Ledger
 from batchgen.model import Download, JobState, OutputRules
 from batchgen.storage.base import Store
@@ -233,6 +234,17 @@ async def test_an_inline_image_waits_in_the_workspace_until_the_ledger_has_it(wo
     assert spool.exists()
     forget(workspace, bench.work(address, "images/.incoming/a1-0"))
     assert not spool.exists()
+
+
+async def test_what_an_earlier_run_said_of_a_store_that_was_down_is_over_with_the_next(
+    workspace: Path, address: str
+) -> None:
+    async with Loopback([http(200, PNG)]) as host:
+        await generated(workspace, host.url(""), address)
+        async with Ledger.open(workspace, now=clock) as ledger:
+            await ledger.note(STORE_DOWN, "s3://bucket: it can't be reached")
+            assert (await ledger.status()).store_down == "s3://bucket: it can't be reached"
+        assert (await fetch_batch(workspace, FetchOptions(now=clock))).status.store_down is None
 
 
 async def test_a_run_takes_away_what_one_that_died_had_noted_and_nothing_else(workspace: Path, address: str) -> None:
