@@ -33,6 +33,9 @@ from batchgen.worker import Worker, WorkerSettings, awaits_word, hidden
 LATE: Final = 1.0
 """Seconds after which the leave to send is too old: sent now, it would meet the requests of a later second."""
 
+GATHER: Final = 0.01
+"""Seconds in which what goes one way is gathered: a call costs the runner more than what it carries."""
+
 FORWARDED: Final = "from_worker"
 """An attribute of lines in the log that came from a worker."""
 
@@ -57,6 +60,9 @@ class Said:
 Told: TypeAlias = Event | Asks | BatchgenError
 Batch: TypeAlias = list[tuple[int, Told | Said]]
 """What happened, each with the number of its work; the lines of the log have 0."""
+
+Order: TypeAlias = tuple[int, Work | None]
+"""A work to begin, with its number; or the runner's word that the work of this number may go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,18 +123,27 @@ class Outpost:
         """All that happens, for as long as this process lives."""
         while True:
             batch = [await self._told.get()]
+            await asyncio.sleep(GATHER)
             while not self._told.empty():
                 batch.append(self._told.get_nowait())
             yield batch
 
-    async def begin(self, number: int, work: Work) -> None:
+    async def take(self, orders: list[Order]) -> None:
+        """Several orders in one call, in their sequence."""
+        for number, work in orders:
+            if work is None:
+                self.go_on(number)
+            else:
+                self.begin(number, work)
+
+    def begin(self, number: int, work: Work) -> None:
         """Begin a work; what comes of it is told under this number."""
         if number in self._dropped:
             self._dropped.discard(number)
         else:
             self._works[number] = asyncio.create_task(self._do(number, work))
 
-    async def go_on(self, number: int) -> None:
+    def go_on(self, number: int) -> None:
         """The runner's word: it knows where this work stands, and wants it to go on."""
         if (word := self._words.get(number)) is not None:
             word.set()

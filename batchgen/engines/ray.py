@@ -6,6 +6,7 @@ for a repeated call could pay twice. A cluster that is started here ends with th
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -26,7 +27,7 @@ from typing import Any, Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from batchgen.engines.outpost import Batch, Hello, Opening, Outpost
+from batchgen.engines.outpost import GATHER, Batch, Hello, Opening, Order, Outpost
 from batchgen.engines.post import Gone
 from batchgen.errors import UsageError
 from batchgen.model import Work
@@ -204,6 +205,8 @@ class RayYard:
             max_restarts=0,
             max_task_retries=0,
             max_concurrency=CALLS_AT_ONCE,
+            # Nobody looks at the calls one by one, and telling them costs the runner as much as they do.
+            enable_task_events=False,
             scheduling_strategy=strategy,
         )
         return RayHandle(self._ray, await anyio.to_thread.run_sync(options.remote))
@@ -216,8 +219,9 @@ class RayHandle:
         self._ray = ray
         self._actor = actor
         # Without a result there is nothing to wait for, and nothing that is kept.
-        self._begin = actor.begin.options(num_returns=0)
-        self._go_on = actor.go_on.options(num_returns=0)
+        self._take = actor.take.options(num_returns=0)
+        self._orders: list[Order] = []
+        self._over = False
 
     async def hello(self) -> Hello:
         """Who it is."""
@@ -241,18 +245,30 @@ class RayHandle:
 
     def begin(self, number: int, work: Work) -> None:
         """Hand it a work."""
-        self._begin.remote(number, work)
+        self._order(number, work)
 
     def go_on(self, number: int) -> None:
         """The runner's word."""
-        self._go_on.remote(number)
+        self._order(number, None)
+
+    def _order(self, number: int, work: Work | None) -> None:
+        self._orders.append((number, work))
+        if len(self._orders) == 1:
+            asyncio.get_running_loop().call_later(GATHER, self._send)
+
+    def _send(self) -> None:
+        orders, self._orders = self._orders, []
+        if orders and not self._over:
+            self._take.remote(orders)
 
     async def abandon(self, number: int) -> None:
         """Have it leave a work."""
+        self._send()
         await self._answer(self._actor.abandon.remote(number))
 
     async def end(self) -> None:
         """Kill it, if it is not dead."""
+        self._over = True
         try:
             await anyio.to_thread.run_sync(partial(self._ray.kill, self._actor, no_restart=True))
         except Exception as error:  # whatever Ray has against it: a worker that is gone can't be ended

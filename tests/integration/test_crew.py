@@ -41,7 +41,6 @@ class Line:
         self.cut_at_begin = False
         self.cut_at_go = False
         self._change = change
-        self._calls: set[asyncio.Task[None]] = set()
 
     async def hello(self) -> Hello:
         """Who it is, or pretends to be."""
@@ -69,7 +68,7 @@ class Line:
         if self.cut_at_begin:
             self.cut.set()
         else:
-            self._call(self.outpost.begin(number, work))
+            self.outpost.begin(number, work)
 
     def go_on(self, number: int) -> None:
         """Passed on, unless the line is cut at that."""
@@ -77,7 +76,7 @@ class Line:
         if self.cut_at_go:
             self.cut.set()
         else:
-            self._call(self.outpost.go_on(number))
+            self.outpost.go_on(number)
 
     async def abandon(self, number: int) -> None:
         """Passed on."""
@@ -89,11 +88,6 @@ class Line:
         for number in self.begun:
             await self.outpost.abandon(number)
         await self.outpost._resources.aclose()  # what else only its process would do
-
-    def _call(self, call: object) -> None:
-        task = asyncio.ensure_future(call)  # type: ignore[call-overload]  # one of the two coroutines above
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
 
 
 @dataclass
@@ -308,10 +302,10 @@ async def test_a_leave_to_send_that_comes_too_late_is_not_used(tmp_path: Path, s
     keys = seal(b"{}", (await outpost.hello()).public)
     assert await outpost.open(Opening(settings=settings(tmp_path, simulator), keys=keys, probe="probe")) is None
     stream = outpost.batches()
-    await outpost.begin(1, submission())
+    outpost.begin(1, submission())
     await anext(stream)
     await anyio.sleep(1.05)  # time itself is what this is about
-    await outpost.go_on(1)
+    outpost.go_on(1)
     ((_, told),) = await anext(stream)
     assert isinstance(told, Failed)
     assert isinstance(told.error, NoWorker)
