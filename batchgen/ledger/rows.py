@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -305,6 +306,11 @@ def glob(pattern: str | None) -> str | None:
     return None if pattern is None else pattern.replace("[!", "[^")
 
 
+def containing(words: str | None) -> str | None:
+    """A pattern of LIKE for a text with these words somewhere in it, in large or small letters."""
+    return None if words is None else "%" + re.sub(r"([\\%_])", r"\\\1", words) + "%"
+
+
 def filter_params(chosen: Filter) -> Params:
     """The parameters of every statement that takes a `Filter`."""
     return {
@@ -315,5 +321,5 @@ def filter_params(chosen: Filter) -> Params:
         "id": glob(chosen.id_glob),
         "warned": int(chosen.warned),
         "ratio": chosen.ratio,
-        "words": chosen.words,
+        "words": containing(chosen.words),
     }

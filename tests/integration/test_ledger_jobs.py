@@ -346,3 +346,18 @@ async def test_a_job_that_is_cancelled_after_it_was_claimed_is_not_begun(tmp_pat
             await ledger.begin_attempt(first.key, PROVIDER, at=NOW, idempotency_key="k")
         assert await states(ledger) == {JobState.CANCELLED: 1, JobState.PENDING: 1}
         assert await ledger.check() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("100%", ["sale"]), ("%", ["sale"]), ("OFF", ["between", "sale"]),
+        ("a_b", ["under"]), ("und", ["under"]), ("C:\\", ["path"]),
+    ],
+)
+async def test_words_are_looked_for_as_they_are_written(tmp_path: Path, words: str, found: list[str]) -> None:
+    prompts = {"sale": "100% off", "under": "a_b", "between": "a-b, 1000 offers", "path": "C:\\cats"}
+    async with Ledger.open(tmp_path, now=clock) as ledger:
+        await ledger.sync([entry(name, prompt) for name, prompt in prompts.items()])
+        _, jobs = await ledger.reader.page(Filter(words=words))
+        assert sorted(job.id for job in jobs) == found

@@ -42,7 +42,7 @@ WHERE (position, key) > (:position, :key) AND listed = :listed
         OR EXISTS (SELECT 1 FROM json_each(request, '$.models') AS m WHERE m.key = served_by AND m.value GLOB :model))
     AND (:id IS NULL OR id GLOB :id)
     AND (:ratio IS NULL OR ratio = :ratio)
-    AND (:words IS NULL OR instr(lower(prompt), lower(:words)) > 0 OR instr(lower(id), lower(:words)) > 0)
+    AND (:words IS NULL OR prompt LIKE :words ESCAPE '\' OR id LIKE :words ESCAPE '\')
     AND (NOT :warned OR warnings <> '[]' OR EXISTS (SELECT 1 FROM outputs AS o
             WHERE o.job = key AND o.round = jobs.round AND o.superseded = 0 AND o.warnings <> '[]'))
 ORDER BY position, key LIMIT :limit;
