@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ PART: Final = ".part"
 NOTE: Final = ".note"
 SEGMENT: Final = 1 << 20
 """Bytes gathered in memory before they are worth a hop into a thread."""
+
+_BLOCK: Final = 1 << 17
+"""Bytes written at a time, at least: each write lets another thread take over. A megabyte's own memory costs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +139,7 @@ class PartialFile:
     def _flushed(self) -> Aside:
         if self._aside is None:
             self._aside = Aside(self.path)
-        # In one piece: each write and each hash lets another thread take over, which costs more than the copy.
-        self._aside.write([b"".join(self._gathered)])
+        self._aside.write(_blocks(self._gathered))
         self._gathered.clear()
         self._written = self.size
         return self._aside
@@ -151,3 +154,16 @@ class PartialFile:
             pass
         remove(self._note)
         return None
+
+
+def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, with small pieces put together."""
+    block: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        block.append(piece)
+        size += len(piece)
+        if size >= _BLOCK:
+            yield b"".join(block)
+            block, size = [], 0
+    yield b"".join(block)
