@@ -19,6 +19,7 @@ import anyio.to_thread
 from batchgen import codecs, expiry
 from batchgen.codecs.base import Answer, Ask, Call, Found
 from batchgen.codecs.faults import classify
+from batchgen.codecs.redact import without_keys
 from batchgen.codecs.tasks import Running, read_task, task_address
 from batchgen.errors import (
     BadReference,
@@ -258,17 +259,9 @@ def _without(event: Event, secrets: Collection[str]) -> Event:
     """The event with our own keys taken out: gateways quote them in their error texts."""
     match event:
         case Replied(status, request_id, text):
-            return Replied(status, request_id and hidden(request_id, secrets), hidden(text, secrets))
+            return Replied(status, request_id and without_keys(request_id, secrets), without_keys(text, secrets))
         case TaskSeen(task_id):
-            return TaskSeen(hidden(task_id, secrets))
+            return TaskSeen(without_keys(task_id, secrets))
         case Failed(error):
-            return Failed(error.saying(hidden(error.message, secrets)))
+            return Failed(error.saying(without_keys(error.message, secrets)))
     return event
-
-
-def hidden(text: str, secrets: Collection[str]) -> str:
-    """The text with these keys taken out."""
-    for secret in secrets:
-        # Gateways take keys with and without `sk-`, and quote them either way.
-        text = text.replace(secret, "[key]").replace(secret.removeprefix("sk-"), "[key]")
-    return text

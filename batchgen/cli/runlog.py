@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from batchgen.codecs.redact import redact
+from batchgen.codecs.redact import redact, without_keys
 
 RUN_LOG = "run.log"
 
@@ -20,13 +20,10 @@ class _Redacting(logging.Formatter):
 
     def __init__(self, secrets: Collection[str]) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._secrets = sorted(secrets, key=len, reverse=True)
+        self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
-        text = redact(_QUERY.sub(r"\1?…", super().format(record)))
-        for secret in self._secrets:
-            text = text.replace(secret, "[key]")
-        return text
+        return without_keys(redact(_QUERY.sub(r"\1?…", super().format(record))), self._secrets)
 
 
 class _Log(logging.FileHandler):

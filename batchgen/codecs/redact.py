@@ -6,6 +6,7 @@ Gateways quote whole keys, or parts of them in brackets, in their own error text
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 _SECRETS: tuple[tuple[str, re.Pattern[str], str], ...] = (
     # First what a text must hold, in lower case, to be worth searching: most replies hold none of it.
@@ -21,6 +22,22 @@ _SECRETS: tuple[tuple[str, re.Pattern[str], str], ...] = (
         r"\1[key]",
     ),
 )
+
+
+_LONG = 8
+"""Characters from which a key can't be a piece of anything else."""
+
+
+def without_keys(text: str, keys: Collection[str]) -> str:
+    """The text with these keys taken out. A short one, such as `x` for a gateway of one's own, only as a whole word."""
+    for key in sorted(keys, key=len, reverse=True):
+        # Gateways take keys with and without `sk-`, and quote them either way.
+        for form in (key, key.removeprefix("sk-")):
+            if len(form) >= _LONG:
+                text = text.replace(form, "[key]")
+        if 0 < len(key) < _LONG and key in text:
+            text = re.sub(rf"(?<![\w-]){re.escape(key)}(?![\w-])", "[key]", text)
+    return text
 
 
 def redact(text: str) -> str:

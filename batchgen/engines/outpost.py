@@ -23,12 +23,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from batchgen.codecs.redact import without_keys
 from batchgen.engines.sealed import Sealed, Secret
 from batchgen.errors import BadReference, BatchgenError, NoWorker
 from batchgen.events import Event, Failed
 from batchgen.model import Submission, Work
 from batchgen.transport import Transport
-from batchgen.worker import Worker, WorkerSettings, awaits_word, hidden
+from batchgen.worker import Worker, WorkerSettings, awaits_word
 
 LATE: Final = 1.0
 """Seconds after which the leave to send is too old: sent now, it would meet the requests of a later second."""
@@ -225,7 +226,7 @@ class _Forwarding(logging.Handler):
         """Send the line on, from whatever thread it comes; one that a runner in this process got is not sent again."""
         if hasattr(record, FORWARDED):
             return
-        text = hidden(self.format(record), self._keys)
+        text = without_keys(self.format(record), self._keys)
         self._loop.call_soon_threadsafe(self._put, (0, Said(record.levelno, record.name, text)))
 
 

@@ -40,12 +40,11 @@ def started(cli: Cli) -> list[str]:
 
 def test_a_chain_starts_as_soon_as_its_own_parent_is_done(cli: Cli) -> None:
     settings = "settings: {concurrency: 1}\n"
-    cli.write("m.yaml", embedded(rows(4, by_level=True), settings=settings))
+    cli.write("m.yaml", embedded(rows(16, by_level=True), settings=settings))
     cli.run("run", "m.yaml", code=0)
     order = started(cli)
-    # The next first turn may be on its way while a picture is fetched, and no more than that.
-    assert order.index("r0-2") < order.index("r3-0")
-    assert order != sorted(order, key=lambda name: name[-1])
+    # A few first turns may go while a picture is fetched, but not all of them.
+    assert order.index("r0-2") < order.index("r15-0")
 
 
 @pytest.mark.parametrize("state", ["refused", "held"])
