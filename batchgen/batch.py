@@ -295,6 +295,7 @@ def _describe(options: RunOptions) -> str:
         "on_unknown": options.on_unknown,
         "max_cost": options.max_cost,
         "download": options.download,
+        "cluster": None if options.cluster is None else dataclasses.asdict(options.cluster),
     }
     return json.dumps({key: value for key, value in chosen.items() if value is not None})
 

@@ -120,7 +120,7 @@ class Crew:
         self._slots = 0
         self._tried: set[int] = set()
         self._complaint: Unfit | None = None
-        self._trouble = "none came up"
+        self._trouble = f"none answered within {START_SECONDS:.0f} s"
         self._named = 0
         self._alone_since: float | None = None
         self._bell = Bell()
@@ -170,7 +170,7 @@ class Crew:
         if self._complaint is not None:
             return UsageError(str(self._complaint))
         if not self._posts:
-            return UsageError(f"no worker came up on the Ray cluster within {START_SECONDS:.0f} s: {self._trouble}")
+            return UsageError(f"no worker came up on the Ray cluster: {self._trouble}")
         log.info("%d of %d workers are there", len(self._posts), self._slots)
         return None
 

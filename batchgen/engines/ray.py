@@ -285,7 +285,7 @@ def _reason(error: Exception) -> str:
     """Why a worker is gone, in a line: Ray says it in twenty."""
     text = str(error)
     if "No module named 'batchgen'" in text:
-        return "batchgen is not installed where a worker was to run"
+        return "a machine of it has no batchgen: pip install 'batchgen[ray]' on every one, in the same version"
     missing = re.search(r"ModuleNotFoundError: (No module named '\S+')", text)
     if missing:
         return f"a worker can't start: {missing[1]}"

@@ -18,7 +18,7 @@ from batchgen.engines.crew import Crew, Patience, staffed
 from batchgen.engines.outpost import PROBE, Batch, Hello, Opening, Outpost
 from batchgen.engines.post import Gone
 from batchgen.engines.sealed import seal
-from batchgen.errors import BadReference, Interrupted, NoWorker, UsageError, WorkerLost
+from batchgen.errors import BadReference, Interrupted, NoWorker, UsageError, WorkerLost, WorkspaceError
 from batchgen.events import Event, Failed, Generated, Replied, Saved, TaskSeen
 from batchgen.images.addresses import AddressGuard
 from batchgen.model import Download, Job, OutputRules, Submission, Work
@@ -338,6 +338,20 @@ async def test_a_worker_that_does_not_fit_ends_the_run_before_anything_is_sent(
             pytest.fail("it went to work")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+async def test_a_run_without_any_worker_from_the_beginning_is_told_why_and_sends_nothing(
+    tmp_path: Path, simulator: Simulator
+) -> None:
+    with pytest.raises(UsageError, match=r"^no worker came up on the Ray cluster: nobody comes any more$"):
+        async with crew(Hall(refuses=True), tmp_path, simulator):
+            pytest.fail("it went to work")
+
+
+async def test_what_ends_a_run_at_work_leaves_as_it_is(tmp_path: Path, simulator: Simulator) -> None:
+    with pytest.raises(WorkspaceError, match=r"^the disk is full$"):
+        async with crew(Hall(), tmp_path, simulator):
+            raise WorkspaceError("the disk is full")
 
 
 @pytest.mark.parametrize(
