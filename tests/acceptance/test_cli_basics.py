@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def test_an_option_of_a_cluster_without_one_is_refused_in_one_line(cli: Cli, wor
     cli.write("one.yaml", ONE)
     done = cli.run("run", "one.yaml", *words, code=2)
     assert said in done.stderr
+    assert not (cli.folder / "out").exists()
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="only where ray is not installed")
+def test_an_engine_whose_extra_is_missing_says_which(cli: Cli) -> None:
+    cli.write("one.yaml", ONE)
+    done = cli.run("run", "one.yaml", "--engine", "ray", code=2)
+    assert done.stderr == "--engine ray needs the extra 'ray': pip install 'batchgen[ray]'\n"
     assert not (cli.folder / "out").exists()
 
 
