@@ -283,7 +283,7 @@ class Watch:
     _WINDOW = 1024
     _ECHO = 256 * 1024
     _STOPS = re.compile(r"[\s`)>|\"\].%*}]")
-    _ECHO_STOPS = re.compile(r"[}`]")
+    _ECHO_STOPS = re.compile(r"[}`]|^[ \t]*\r?\n")
 
     def __init__(self) -> None:
         self._window = ""
@@ -307,7 +307,7 @@ class Watch:
             return []
         self._window += "".join(self._fresh)
         self._fresh, self._size = [], 0
-        echo = split_echo(self._window)
+        echo = split_echo(self._window, more=True)
         self._in_echo = echo.open
         facts = self._scan(echo.rest)
         if not echo.open:

@@ -14,7 +14,8 @@ _LEADING = re.compile(r"\s*(?:(```)[\w-]{0,20}\s*)?(?=\{)")
 _BARE = re.compile(r'\{\s*"prompt"\s*:')
 _PROMPT_KEY = re.compile(r'"prompt"\s*:')
 _PARENT = re.compile(r'"gen_id"\s*:\s*"(gen_\w{1,100})"')
-_LINE_END = re.compile(r"\}[ \t]*(?:\r?\n|$)")
+_LINE_END = re.compile(r"\}[ \t]*\r?\n")
+_LAST_LINE_END = re.compile(r"\}[ \t]*$")
 _MOST = 8
 _JSON = json.JSONDecoder(strict=False)
 
@@ -28,8 +29,11 @@ class Split:
     open: bool = False
 
 
-def split_echo(text: str) -> Split:
-    """Take out the leading fenced object and every object that begins with `"prompt"`, at most eight."""
+def split_echo(text: str, *, more: bool = False) -> Split:
+    """Take out the leading fenced object and every object that begins with `"prompt"`, at most eight.
+
+    `more`: the text goes on, so that where it ends now is no end of a line.
+    """
     kept: list[str] = []
     parent: str | None = None
     position = 0
@@ -38,7 +42,7 @@ def split_echo(text: str) -> Split:
         if begin is None:
             break
         start, fenced = begin
-        end = _end(text, start, fenced)
+        end = _end(text, start, fenced, more)
         kept.append(text[position:start])
         if parent is None and (found := _PARENT.search(text, start, len(text) if end is None else end)):
             parent = found.group(1)
@@ -68,7 +72,7 @@ def _object(text: str, start: int) -> tuple[dict[str, object], int] | None:
     return (value, end) if isinstance(value, dict) else None
 
 
-def _end(text: str, start: int, fenced: bool) -> int | None:
+def _end(text: str, start: int, fenced: bool, more: bool) -> int | None:
     try:
         return _JSON.raw_decode(text, start)[1]
     except json.JSONDecodeError as error:
@@ -80,5 +84,5 @@ def _end(text: str, start: int, fenced: bool) -> int | None:
     if fenced:
         fence = text.find("```", start)
         return fence if fence >= 0 else None
-    found = _LINE_END.search(text, start)
+    found = _LINE_END.search(text, start) or (None if more else _LAST_LINE_END.search(text, start))
     return found.end() if found else None

@@ -63,6 +63,8 @@ values = st.recursive(
     max_leaves=12,
 )
 
+TASK = "task_01jqwtd9rvev28cr2kechxszq1"
+
 
 def _finish(decoder: Decoder) -> Answer | tuple[type[JobError], str]:
     try:
@@ -107,6 +109,8 @@ def test_any_bytes_are_read_without_an_exception(data: bytes, kind: str) -> None
 
 @settings(max_examples=150, deadline=None)
 @given(pieces=st.lists(texts, min_size=1, max_size=6))
+@example(pieces=['![a](https://x.test/a.png)```json\n{"prompt": "{"prompt": "x"}', f"> ID: `{TASK}`\n"])
+@example(pieces=['{"prompt": "{"prompt": "x"}', "\n", f"> ID: `{TASK}`\n"])
 def test_a_streamed_text_means_what_the_same_text_means_whole(pieces: list[str]) -> None:
     facts, streamed, _, task = _read(_sse(pieces), [])
     _, whole, _, _ = _read(_whole("".join(pieces)), [])
