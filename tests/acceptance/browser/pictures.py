@@ -86,11 +86,11 @@ def _keep(seen: Window, path: Path) -> None:
 def _palette(whole: Image.Image) -> Image.Image:
     """256 colours: the page's own as they are, since its areas are flat, and what is nearest to the pictures'."""
     found = sorted(whole.getcolors(whole.width * whole.height) or (), reverse=True)
-    rest = Image.new("RGB", (max(1, len(found) - FLAT), 1))
-    rest.putdata([colour for _, colour in found[FLAT:]])
-    colours = [part for _, colour in found[:FLAT] if isinstance(colour, tuple) for part in colour]
+    colours = [bytes(colour) for _, colour in found if isinstance(colour, tuple)]
+    flat, others = b"".join(colours[:FLAT]), b"".join(colours[FLAT:]) or bytes(3)
+    rest = Image.frombytes("RGB", (len(others) // 3, 1), others)
     palette = Image.new("P", (1, 1))
-    palette.putpalette(colours + (rest.quantize(256 - FLAT).getpalette() or []))
+    palette.putpalette(list(flat) + (rest.quantize(256 - FLAT).getpalette() or []))
     return palette
 
 
