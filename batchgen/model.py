@@ -193,6 +193,11 @@ class OutputRules:
     near_duplicates: bool = False
     store: str | None = None
 
+    @property
+    def tells(self) -> bool:
+        """Whether anything is told of an image, in its file or beside it."""
+        return self.embed or self.sidecar
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:

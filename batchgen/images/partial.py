@@ -43,9 +43,8 @@ class PartialFile:
     """
 
     def __init__(self, workspace: Path, output_id: int, url: str) -> None:
-        stem = workspace / INCOMING / f"o{output_id}"
-        self.path = stem.with_name(stem.name + PART)
-        self._note = stem.with_name(stem.name + NOTE)
+        folder = workspace / INCOMING
+        self.path, self._note = folder / f"o{output_id}{PART}", folder / f"o{output_id}{NOTE}"
         # The query is left out: a link signed anew leads to the same file, and signatures stay secret.
         self._link = hashlib.sha256(url.partition("?")[0].encode("utf-8", "surrogatepass")).hexdigest()
         self._aside: Aside | None = None

@@ -108,7 +108,7 @@ class DownloadLane:
             spool=output.spool,
             target=_target(output, context.rules.path),
             rules=context.rules,
-            about=about(output, _utc(output.delivered_at)),
+            about=about(output, _utc(output.delivered_at)) if context.rules.tells else {},
         )
         try:
             with context.guarded():

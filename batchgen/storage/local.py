@@ -222,8 +222,13 @@ def below(workspace: Path, path: Path) -> str:
 
 def folder_inside(workspace: Path, relative: str) -> bool:
     """Whether the folder of that path lies in the workspace; looks at the disk once for each folder."""
+    return _is_inside(workspace, os.path.dirname(relative))
+
+
+@lru_cache(maxsize=1024)
+def _is_inside(workspace: Path, folder: str) -> bool:
     root = _real(workspace)
-    return _real((root / relative).parent).is_relative_to(root)
+    return _real(root / folder).is_relative_to(root)
 
 
 @lru_cache(maxsize=1024)
