@@ -89,7 +89,8 @@ class Opening:
 class Outpost:
     """One worker, from outside; every method but `batches` returns at once or soon."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._secret = Secret()
         self._resources = AsyncExitStack()
         self._told: asyncio.Queue[tuple[int, Told | Said]] = asyncio.Queue()
@@ -176,10 +177,10 @@ class Outpost:
 
     async def _leave(self, number: int) -> bool:
         """Ask whether to send; False when the answer took so long that it holds no more."""
-        asked = time.monotonic()
+        asked = self._clock()
         self._tell(number, Asks())
         await self._word(number)
-        return time.monotonic() - asked <= LATE
+        return self._clock() - asked <= LATE
 
     async def _word(self, number: int) -> None:
         word = self._words.setdefault(number, asyncio.Event())

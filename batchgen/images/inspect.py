@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-import anyio
-from anyio.lowlevel import RunVar
-
 from batchgen.errors import BadImage
+from batchgen.images.threads import at_most
 
 MAX_PIXELS: Final = 200_000_000
 """800 MB decoded: beyond any provider's sizes, and what a machine can still bear."""
@@ -29,9 +27,10 @@ LARGE_PIXELS: Final = 16_000_000
 _BLOCK: Final = 1 << 18
 """Bytes handed to the decoder at a time. Larger blocks cost more: their memory is fetched anew for each file."""
 
-_DECODING_AT_ONCE: Final = 4
+decoders: Final = at_most(4, "decoding images")
+"""The event loop's limit on threads that decode: it bounds memory, and keeps the loop quick."""
+
 _large: Final = threading.Lock()
-_decoders: RunVar[anyio.CapacityLimiter] = RunVar("batchgen image decoders")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +40,6 @@ class ImageFacts:
     format: str
     width: int
     height: int
-
-
-def decoders() -> anyio.CapacityLimiter:
-    """The event loop's limit on threads that decode: it bounds memory, and keeps the loop quick."""
-    try:
-        return _decoders.get()
-    except LookupError:
-        limiter = anyio.CapacityLimiter(_DECODING_AT_ONCE)
-        _decoders.set(limiter)
-        return limiter
 
 
 def extension(format: str) -> str:

@@ -11,13 +11,11 @@ import re
 from pathlib import Path
 from typing import Final
 
-import anyio
-from anyio.lowlevel import RunVar
-
 from batchgen.errors import BadImage, LinkDead
 from batchgen.events import Saved
 from batchgen.images.partial import PartialFile
 from batchgen.images.settle import Made, make, place, spooled, whole_at
+from batchgen.images.threads import at_most
 from batchgen.model import Download
 from batchgen.storage.base import Store
 from batchgen.storage.local import INCOMING, TOLD, disk, publish, remove
@@ -26,18 +24,9 @@ WHOLE: Final = ".whole"
 """Ending of a download that is verified and not yet in its store."""
 
 _NAMES: Final = re.compile(rf"o(?P<output>\d+){re.escape(WHOLE)}|a(?P<attempt>\d+)-\d+")
-_UPLOADS_AT_ONCE: Final = 32
-_uploads: RunVar[anyio.CapacityLimiter] = RunVar("batchgen uploads")
 
-
-def uploads() -> anyio.CapacityLimiter:
-    """The event loop's limit on threads that upload: they wait for the network, and hold a file in memory each."""
-    try:
-        return _uploads.get()
-    except LookupError:
-        limiter = anyio.CapacityLimiter(_UPLOADS_AT_ONCE)
-        _uploads.set(limiter)
-        return limiter
+uploads: Final = at_most(32, "uploading images")
+"""The event loop's limit on threads that upload: they wait for the network, and hold a file in memory each."""
 
 
 def waiting(workspace: Path, work: Download) -> Made | None:

@@ -24,6 +24,7 @@ RETRIED = ("retried_jobs",)
 TURNS = ("next_turns",)
 """Those among them that edit an image, and were never sent."""
 
+
 def pending_jobs(
     db: sqlite3.Connection,
     params: Mapping[str, Value],
@@ -36,8 +37,8 @@ def pending_jobs(
     `without`, a JSON list among the `params`, names models that are left out.
     """
     bound = {"without": "[]", **params, "limit": limit + len(exclude)}
-    rows = [row for name in statements for row in _claimed(db, name, bound)]
-    free = sorted((row for row in rows if row["key"] not in exclude), key=lambda row: row["position"])
+    found = [row for name in statements for row in _found(db, name, bound) if row["key"] not in exclude]
+    chosen = sorted(found, key=lambda row: row["position"])[:limit]
     return [
         PendingJob(
             key=row["key"],
@@ -52,11 +53,12 @@ def pending_jobs(
             position=row["position"],
             route=providers_of(row["route"]),
         )
-        for row in free[:limit]
+        for row in db.execute(SQL["claimed_jobs"], {"keys": dump([row["key"] for row in chosen])})
     ]
 
 
-def _claimed(db: sqlite3.Connection, name: str, bound: Mapping[str, Value]) -> Iterator[sqlite3.Row]:
+def _found(db: sqlite3.Connection, name: str, bound: Mapping[str, Value]) -> Iterator[sqlite3.Row]:
+    """Key and position of the jobs that a statement finds."""
     if name != "ready_jobs":
         yield from db.execute(SQL[name], bound)
         return

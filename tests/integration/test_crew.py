@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from batchgen.engines.crew import Crew, Patience, staffed
-from batchgen.engines.outpost import PROBE, Batch, Hello, Opening, Outpost
+from batchgen.engines.outpost import LATE, PROBE, Batch, Hello, Opening, Outpost
 from batchgen.engines.post import Gone
 from batchgen.engines.sealed import seal
 from batchgen.errors import BadReference, Interrupted, NoWorker, UsageError, WorkerLost, WorkspaceError
@@ -298,13 +298,13 @@ async def test_an_image_in_its_store_stays_in_the_workspace_until_the_runner_has
 
 async def test_a_leave_to_send_that_comes_too_late_is_not_used(tmp_path: Path, simulator: Simulator) -> None:
     (tmp_path / PROBE).write_text("probe")
-    outpost = Outpost()
+    moments = iter((0.0, LATE + 0.05))
+    outpost = Outpost(lambda: next(moments))
     keys = seal(b"{}", (await outpost.hello()).public)
     assert await outpost.open(Opening(settings=settings(tmp_path, simulator), keys=keys, probe="probe")) is None
     stream = outpost.batches()
     outpost.begin(1, submission())
     await anext(stream)
-    await anyio.sleep(1.05)  # time itself is what this is about
     outpost.go_on(1)
     ((_, told),) = await anext(stream)
     assert isinstance(told, Failed)

@@ -1,6 +1,6 @@
 -- What may be done next. Every WHERE repeats the terms of a partial index; a test asks the planner.
 
--- name: ready_jobs
+-- name: claimed_jobs
 SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
     -- The key of an ask that nobody answered: whoever asks again must use the same.
     (SELECT CASE WHEN a.outcome = 'unknown' OR a.error_kind = 'connection' THEN a.idempotency_key END FROM attempts AS a
@@ -8,6 +8,11 @@ SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round 
     (SELECT CASE WHEN a.outcome = 'unknown' THEN a.key_env END FROM attempts AS a
      WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
 FROM jobs
+WHERE key IN (SELECT value FROM json_each(:keys))
+ORDER BY position;
+
+-- name: ready_jobs
+SELECT key, position FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL
     AND route = :route AND model = :model AND (:id IS NULL OR id GLOB :id)
 ORDER BY position LIMIT :limit;
@@ -26,38 +31,20 @@ SELECT model FROM found
 WHERE model IS NOT NULL AND model NOT IN (SELECT value FROM json_each(:without)) LIMIT 64;
 
 -- name: next_turns
-SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
-    -- The key of an ask that nobody answered: whoever asks again must use the same.
-    (SELECT CASE WHEN a.outcome = 'unknown' OR a.error_kind = 'connection' THEN a.idempotency_key END FROM attempts AS a
-     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key,
-    (SELECT CASE WHEN a.outcome = 'unknown' THEN a.key_env END FROM attempts AS a
-     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
-FROM jobs
+SELECT key, position FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NULL AND parent IS NOT NULL
     AND route = :route AND (:id IS NULL OR id GLOB :id)
 ORDER BY position LIMIT :limit;
 
 -- name: retried_jobs
-SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
-    -- The key of an ask that nobody answered: whoever asks again must use the same.
-    (SELECT CASE WHEN a.outcome = 'unknown' OR a.error_kind = 'connection' THEN a.idempotency_key END FROM attempts AS a
-     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key,
-    (SELECT CASE WHEN a.outcome = 'unknown' THEN a.key_env END FROM attempts AS a
-     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
-FROM jobs
+SELECT key, position FROM jobs
 WHERE state = 'pending' AND listed = 1 AND blocked = 0 AND not_before IS NOT NULL
     AND route = :route AND not_before <= :now AND (:id IS NULL OR id GLOB :id)
     AND model NOT IN (SELECT value FROM json_each(:without))
 ORDER BY not_before LIMIT :limit;
 
 -- name: begun_jobs
-SELECT *, (SELECT count(*) FROM outputs AS o WHERE o.job = jobs.key AND o.round = jobs.round AND o.superseded = 0) AS have,
-    -- The key of an ask that nobody answered: whoever asks again must use the same.
-    (SELECT CASE WHEN a.outcome = 'unknown' OR a.error_kind = 'connection' THEN a.idempotency_key END FROM attempts AS a
-     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_key,
-    (SELECT CASE WHEN a.outcome = 'unknown' THEN a.key_env END FROM attempts AS a
-     WHERE a.job = jobs.key AND a.round = jobs.round ORDER BY a.number DESC LIMIT 1) AS unanswered_env
-FROM jobs
+SELECT key, position FROM jobs
 WHERE key IN (SELECT value FROM json_each(:keys)) AND state = 'pending' AND listed = 1 AND blocked = 0
     AND ifnull(not_before, 0) <= :now AND route = :route
 ORDER BY position LIMIT :limit;
