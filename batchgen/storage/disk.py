@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from batchgen.errors import Blocked
 from batchgen.storage.base import Readable
-from batchgen.storage.local import INCOMING, TOLD, Aside, below, inside, publish, publish_new, remove
+from batchgen.storage.local import INCOMING, TOLD, Aside, below, inside, publish, publish_new
 
 
 class Disk:
@@ -28,8 +28,8 @@ class Disk:
 
     def write(self, path: str, data: bytes) -> None:
         """Write aside and rename."""
-        aside = self._workspace / INCOMING / f"{hashlib.sha256(path.encode()).hexdigest()[:32]}{TOLD}"
-        remove(aside)
+        # A name of its own: jobs with the same image may share a path, and write it at the same time.
+        aside = self._workspace / INCOMING / f"{uuid.uuid4().hex}{TOLD}"
         with Aside(aside) as file:
             file.write([data])
             file.sync()

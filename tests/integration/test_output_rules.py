@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from batchgen.ledger.kept import SavedFile
 from batchgen.ledger.store import Ledger
 from batchgen.manifest.load import open_manifest
 from batchgen.model import Download, Entry, Json, OutputRules
+from batchgen.storage.disk import Disk
 from batchgen.verify import Comparison, compare_files
 from tests.integration.ledger_builders import NOW, clock, delivered, due, entry, start
 
@@ -244,3 +246,11 @@ def test_jobs_with_one_file_name_are_told_apart_by_their_place_in_the_manifest(t
     assert found[2].warnings[-1] == "no meta.kind for output.path: 'none' stands in the file name"
     plain = with_jobs(tmp_path, HEAD + "jobs:\n" + jobs)
     assert [one.fingerprint for one in plain] == [one.fingerprint for one in found]
+
+
+def test_what_two_images_share_is_written_by_both_at_once_without_harm(tmp_path: Path) -> None:
+    """Jobs with the same image have one sidecar where `output.path` is `{sha256}`."""
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda text: Disk(tmp_path).write("images/same.png.json", text), [b"told"] * 400))
+    assert (tmp_path / "images/same.png.json").read_bytes() == b"told"
+    assert [path.name for path in (tmp_path / "images/.incoming").iterdir()] == []
