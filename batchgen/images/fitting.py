@@ -19,6 +19,9 @@ from batchgen.providers.profile import Bounds
 if TYPE_CHECKING:  # Pillow costs 50 ms that `status` must not pay
     from PIL.Image import Image as Picture
 
+LARGEST: Final = 100_000_000
+"""Bytes of the largest picture that is read at all, as a reference or as a mask."""
+
 _TAKEN: Final = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp"}
 _LOSSY: Final = frozenset({"JPEG", "MPO", "WEBP", "AVIF"})
 _QUALITIES: Final = (92, 85, 75)

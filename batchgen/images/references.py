@@ -31,7 +31,7 @@ from batchgen.errors import (
     ReferenceLost,
 )
 from batchgen.images.addresses import AddressGuard
-from batchgen.images.fitting import Fitted, fitted, fitted_mask
+from batchgen.images.fitting import LARGEST, Fitted, fitted, fitted_mask
 from batchgen.images.follow import following
 from batchgen.images.inspect import decoders, extension
 from batchgen.images.outgoing import uploads
@@ -45,7 +45,6 @@ READY: Final = "images/.ready"
 """Below the workspace, while a run lasts: pictures that were fetched or fitted."""
 
 # A photo as it comes from a camera, before anything is made of it.
-_LARGEST_READ: Final = 100_000_000
 _REMEMBERED: Final = 64 << 20
 # The host may send nothing for so many seconds, and the whole picture may take so many.
 _IDLE, _TOTAL = 60.0, 300.0
@@ -109,7 +108,7 @@ class References:
         return profile.endpoint is Endpoint.CHAT and (profile.name, source) not in self._unread
 
     async def _mask(self, source: str, first: Fitted | None, guard: AddressGuard) -> Picture:
-        mask = await self._ready(source, Bounds(_LARGEST_READ), guard)
+        mask = await self._ready(source, Bounds(LARGEST), guard)
         if mask.format != "png":
             raise BadReference(f"mask {_shown(source)} is not a PNG")
         data = mask.data
@@ -210,8 +209,8 @@ def _read(source: str) -> bytes:
         facts = os.stat(source)
         if not stat.S_ISREG(facts.st_mode):
             raise BadReference(f"{source} is not a file")
-        if facts.st_size > _LARGEST_READ:
-            raise BadReference(f"{source} is larger than {_LARGEST_READ:,} bytes")
+        if facts.st_size > LARGEST:
+            raise BadReference(f"{source} is larger than {LARGEST:,} bytes")
         return Path(source).read_bytes()
     except (OSError, ValueError) as error:
         raise _unreadable(source, error) from error
@@ -248,8 +247,8 @@ async def _downloaded(url: str, what: str, transport: Transport, guard: AddressG
             raise BadReference(f"{what} can't be fetched: HTTP {head.status}")
         async for piece in body:
             data += piece
-            if len(data) > _LARGEST_READ:
-                raise BadReference(f"{what} is larger than {_LARGEST_READ:,} bytes")
+            if len(data) > LARGEST:
+                raise BadReference(f"{what} is larger than {LARGEST:,} bytes")
     return bytes(data)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import stat
 from pathlib import Path
 
 from batchgen.manifest.problems import Fatal, Origin
@@ -22,6 +23,8 @@ def survey(path: Path, origin: Origin) -> str:
     decode = codecs.getincrementaldecoder("utf-8")()
     line, size = 1, 0
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise Fatal(origin.at(), "is a device or a pipe: it is read more than once, so save it as a file")
         with path.open("rb") as stream:
             while block := stream.read(_BLOCK):
                 if size == 0 and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

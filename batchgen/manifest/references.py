@@ -7,9 +7,11 @@ Pillow is imported when the first picture is looked at.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +23,7 @@ from urllib.parse import urlsplit
 import pybase64
 
 from batchgen.errors import BadImage
-from batchgen.images.fitting import Looks, fitted, looks, oversize
+from batchgen.images.fitting import LARGEST, Looks, fitted, looks, oversize
 from batchgen.manifest.words import shortened
 from batchgen.model import Job, Json, LookedAt
 from batchgen.providers.profile import Bounds, Profile
@@ -175,7 +177,7 @@ class Pictures:
                 self._fitted = {key: fit for key, fit in self._fitted.items() if key[0] != path}
                 self._found[path] = _found(partial(self._read, reference))
         except FileNotFoundError:
-            return _Found("(no such file)")
+            return _Found("is neither a file nor an http(s) address" if "://" in reference else "(no such file)")
         except (OSError, ValueError) as error:
             return _Found(f"can't be read ({getattr(error, 'strerror', None) or error})")
         return self._found[path]
@@ -206,9 +208,13 @@ def hidden_picture(values: Mapping[str, Json], name: str) -> str | None:
 
 
 def look_at(path: str) -> LookedAt:
-    """A local file as it is now. Raises OSError, ValueError."""
+    """A local file as it is now. Raises OSError, also for what has no end, and ValueError."""
     now = time.time()
     facts = os.stat(path)
+    if not stat.S_ISREG(facts.st_mode):
+        raise OSError(errno.EINVAL, "a device or a pipe, not a file")
+    if facts.st_size > LARGEST:
+        raise OSError(errno.EFBIG, f"larger than {LARGEST:,} bytes")
     with open(path, "rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return LookedAt(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -302,6 +303,9 @@ JOB_MISTAKES = {
         "a.yaml:3:22: model by provider must name a model for each, as in {apiyi: gpt-image-2, tu-zi: gpt-4o-image}"
     ],
     "- {prompt: x, references: [no.png]}": ["a.yaml:3:28: reference 'no.png' (no such file)"],
+    "- {prompt: x, references: ['ftp://host/a.png']}": [
+        "a.yaml:3:28: reference 'ftp://host/a.png' is neither a file nor an http(s) address"
+    ],
     "- {prompt: x, references: [a.yaml]}": ["a.yaml:3:28: reference 'a.yaml' is not an image"],
     "- {prompt: x, references: ['.']}": ["a.yaml:3:28: reference '.' is a folder"],
     "- {prompt: x, references: ['https://']}": [
@@ -526,6 +530,26 @@ def test_a_missing_file_and_a_folder_are_told_in_one_line(write: Writer) -> None
     assert _mistakes(Path("cat.yaml")) == ["cat.yaml: no such file, did you mean 'cats.yaml'?"]
     Path("d.yaml").mkdir()
     assert _mistakes(Path("d.yaml")) == ["d.yaml: is a folder: give the YAML, CSV, TSV or JSONL file in it"]
+
+
+def test_a_pipe_or_a_device_is_told_in_one_line_and_not_read_without_end(write: Writer) -> None:
+    os.mkfifo("pipe.yaml")
+    assert _mistakes(Path("pipe.yaml")) == [
+        "pipe.yaml: is a device or a pipe: it is read more than once, so save it as a file"
+    ]
+    references = HEAD + "jobs:\n- {prompt: x, references: [/dev/zero, pipe.yaml]}\n"
+    assert _mistakes(write("a.yaml", references)) == [
+        "a.yaml:3:28: reference '/dev/zero' can't be read (a device or a pipe, not a file)",
+        "a.yaml:3:39: reference 'pipe.yaml' can't be read (a device or a pipe, not a file)",
+    ]
+
+
+def test_a_picture_too_large_to_be_read_is_told_without_reading_it(write: Writer) -> None:
+    with Path("huge.png").open("wb") as file:
+        file.truncate(100_000_001)
+    assert _mistakes(write("a.yaml", HEAD + "jobs:\n- {prompt: x, references: [huge.png]}\n")) == [
+        "a.yaml:3:28: reference 'huge.png' can't be read (larger than 100,000,000 bytes)"
+    ]
 
 
 @pytest.mark.parametrize("bracket", ["[", "{a: "])
