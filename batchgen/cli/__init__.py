@@ -10,8 +10,10 @@ import difflib
 import errno
 import gc
 import importlib
+import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +49,8 @@ COMMANDS: Mapping[str, str] = {
 CRASHED = 4
 """Exit code after an error of our own: like a workspace that can't be used, it wants a person to look."""
 
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+"""What a disk or its rights may do to a file in any command."""
 
 
 class _Commands(click.Group):
@@ -84,6 +87,9 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:  # click's own signature
+        with suppress(ValueError):  # outside the main thread nobody is told of signals
+            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
@@ -115,8 +121,9 @@ def _exit_code(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         raise error
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        click.echo(f"the workspace can't be used: {error}; set that right, then run again: nothing is lost", err=True)
+    if isinstance(error, OSError) and error.errno in _DISK:
+        which = f"{error.filename} can't be read or written" if error.filename else "a file can't be read or written"
+        click.echo(f"{which} ({error.strerror}): set that right, then run again; nothing is lost", err=True)
         return WorkspaceError.exit_code
     click.echo(own_error(error), err=True)
     import traceback

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import click
 
 from batchgen.cli.workspaces import existing_workspace, workspace_argument
 from batchgen.errors import UsageError
+from batchgen.ledger.reader import Reader
 from batchgen.sinks import Both, Sink
 
 if TYPE_CHECKING:  # an extra
@@ -36,10 +38,17 @@ def command(place: Path, folder: Path | None, host: str, port: int | None) -> No
     Ctrl-C ends it. The run goes on without it, and it goes on without a run.
     """
     workspace = existing_workspace(place, folder)
+    asyncio.run(_look_into(workspace))
     server = page_of(workspace, host, port, "serve")
     click.echo(server.address)
     click.echo(f"{workspace} is shown there until Ctrl-C", err=True)
     server.serve()
+
+
+async def _look_into(workspace: Path) -> None:
+    """A ledger that can't be read is told before an address is. Raises `WorkspaceError`."""
+    async with Reader.open(workspace):
+        pass
 
 
 def ui_option(command: Command) -> Command:

@@ -38,15 +38,17 @@ _OLD: Final = ".old"
 def building(place: Path, *workspaces: Path, overwrite: bool = False) -> Iterator[Path]:
     """An empty folder aside; what stands in it as `WHOLE` is at `place` afterwards.
 
-    `workspaces` are what it is made from. Raises `UsageError` when the place is taken, and `OSError`.
+    `workspaces` are what it is made from. Raises `UsageError` when the place is taken or can't be had, and `OSError`.
     """
     place = Path(os.path.abspath(place))
     for workspace in workspaces:
         _require_apart(place, workspace.resolve())
-    _require_free(place, overwrite)
-    place.parent.mkdir(parents=True, exist_ok=True)
     aside = place.with_name(f".{place.name}{_PART}")
-    aside.mkdir(exist_ok=True)
+    try:
+        _require_free(place, overwrite)
+        aside.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{place} can't be written ({error.strerror}): give another place") from error
     handle = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

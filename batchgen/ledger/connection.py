@@ -47,6 +47,7 @@ class Connection(aiosqlite.Connection):
 
 _COPY = "put a copy back, or use another workspace"
 _AGAIN = "run again; nothing is lost"
+_RIGHTS = f"set that right, then {_AGAIN}"
 
 
 def explain(error: sqlite3.Error, workspace: Path) -> WorkspaceError:
@@ -59,8 +60,10 @@ def explain(error: sqlite3.Error, workspace: Path) -> WorkspaceError:
         return WorkspaceError(f"{where} is damaged ({error}): {_COPY}")
     if name.startswith("SQLITE_FULL"):
         return WorkspaceError(f"{where} can't be written, as the disk is full: make room, then {_AGAIN}")
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_IOERR")):
-        return WorkspaceError(f"{where} can't be read or written ({error}): set that right, then {_AGAIN}")
+    if name.startswith("SQLITE_READONLY"):
+        return WorkspaceError(f"{where} can't be written, as the file, its folder or the disk is read-only: {_RIGHTS}")
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_IOERR")):
+        return WorkspaceError(f"{where} can't be read or written ({error}): {_RIGHTS}")
     if name.startswith("SQLITE_BUSY"):
         return WorkspaceError(f"{where} is locked by another program: close it there, then {_AGAIN}")
     return WorkspaceError(f"{where} can't be used: {error}")

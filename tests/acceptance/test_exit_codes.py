@@ -164,7 +164,7 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(cli: Cli) -> N
     with closing(sqlite3.connect(ledger)) as db:
         db.execute("PRAGMA user_version = 999")
     before = ledger.read_bytes()
-    for command in ("run", "plan", "status", "fetch"):
+    for command in ("run", "plan", "status", "fetch", "serve"):
         assert "newer batchgen" in cli.run(command, "m.yaml", code=4).stderr
     assert ledger.read_bytes() == before
 
@@ -183,11 +183,20 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date_by_a_run(cli: Cli) 
 def test_a_damaged_ledger_is_said_in_one_line(cli: Cli) -> None:
     cli.write("m.yaml", THREE)
     cli.write("out/m/ledger.db", "this is no database\n" * 500)
-    for command in ("run", "plan", "status", "jobs", "verify", "retry", "fetch"):
+    for command in ("run", "plan", "status", "jobs", "verify", "retry", "fetch", "serve"):
         said = cli.run(command, "m.yaml", code=4).stderr
         assert said == (
             "out/m/ledger.db is not a ledger, nor an SQLite database: put a copy back, or use another workspace\n"
         )
+
+
+def test_a_dataset_that_can_not_be_written_where_it_is_wanted_is_a_mistake_of_one_line(cli: Cli) -> None:
+    cli.write("m.yaml", THREE)
+    cli.run("run", "m.yaml", code=0)
+    for place in ("m.yaml/below", "x" * 300):
+        (line,) = cli.run("export", "m.yaml", place, "--format", "csv", code=2).stderr.splitlines()
+        assert "can't be written" in line
+        assert line.endswith("give another place")
 
 
 def test_a_ledger_with_a_torn_page_is_refused_rather_than_trusted(cli: Cli) -> None:

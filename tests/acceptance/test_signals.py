@@ -110,3 +110,15 @@ def test_a_workspace_in_use_by_a_run_is_left_alone_at_once(
         assert status["jobs"]["running"] == 2
         assert status["providers"]["apiyi"]["in_flight"] == 2
         assert p.posts == 2
+
+
+def test_sigterm_ends_a_command_that_only_reads_with_130_as_ctrl_c_does(cli: Cli, provider: Simulated) -> None:
+    with provider("--fault", "stall_before_headers") as p:
+        cli.write("m.yaml", f"provider: apiyi\n{p.section('apiyi')}jobs:\n{listed(numbered(1))}")
+        run = cli.start("run", "m.yaml")
+        until(lambda: p.counts()["in_flight"] == 1, run)
+        watching = cli.start("status", "m.yaml", "--watch")
+        assert watching.stdout is not None
+        assert watching.stdout.readline().startswith("jobs")
+        watching.send_signal(signal.SIGTERM)
+        cli.end(watching, code=130)

@@ -61,6 +61,7 @@ def process(workspace: Path, body: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, str(workspace)],
         env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.PIPE,  # open, so that a body that reads it waits
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -457,3 +458,17 @@ async def test_check_tells_what_contradicts_itself(tmp_path: Path) -> None:
 
 def test_the_writer_has_no_way_around_its_queue() -> None:
     assert {name for name in vars(Writer) if not name.startswith("_")} == {"write", "close", "drain"}
+
+
+def test_a_ledger_that_may_not_be_written_is_said_in_words_of_the_file_and_not_of_sqlite(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.execute("CREATE TABLE t (x)")
+    with (
+        closing(sqlite3.connect(f"file:{tmp_path}/ledger.db?mode=ro", uri=True)) as db,
+        pytest.raises(sqlite3.OperationalError) as raised,
+    ):
+        db.execute("INSERT INTO t VALUES (1)")
+    assert str(explain(raised.value, tmp_path)) == (
+        f"{tmp_path}/ledger.db can't be written, as the file, its folder or the disk is read-only: "
+        "set that right, then run again; nothing is lost"
+    )
