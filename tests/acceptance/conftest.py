@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -23,8 +24,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-LONG = 60
-"""Seconds after which a process counts as hung; nothing here comes near it."""
+LONG = 300
+"""Seconds after which a process counts as hung: many times what anything here takes on a busy machine."""
 
 KEY = "sk-test-4f9a1c7e2b"
 
@@ -98,6 +99,16 @@ class Cli:
         with closing(sqlite3.connect(uri, uri=True)) as db:
             return db.execute(query).fetchall()
 
+    def count(self, workspace: str, query: str) -> int:
+        """The one number that a query brings; 0 as long as there is no ledger, or only half of one."""
+        with suppress(sqlite3.OperationalError):
+            return int(self.ask(workspace, query)[0][0])
+        return 0
+
+    def runs(self, workspace: str) -> int:
+        """Runs that have begun there: since then whoever reads can, and a signal finds its handler."""
+        return self.count(workspace, "SELECT count(*) FROM runs")
+
 
 @contextmanager
 def command_line(folder: Path) -> Iterator[Cli]:
@@ -125,6 +136,16 @@ class Provider:
     """A simulated provider in a process of its own, which survives the client's death."""
 
     urls: dict[str, str]
+    process: subprocess.Popen[str]
+
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """Within: it is stopped. Requests reach its machine and nobody answers, however long the test takes."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def counts(self) -> dict[str, Any]:
         """What it has been asked so far."""
@@ -157,6 +178,14 @@ class Provider:
             return str(reply.read().decode())
 
 
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port of this machine at which nobody listens; nobody else can take it meanwhile."""
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
 Simulated: TypeAlias = Callable[..., AbstractContextManager[Provider]]
 
 
@@ -174,7 +203,7 @@ def provider(cli: Cli) -> Simulated:
         process = cli.start("simulate", *options, *words)
         try:
             assert process.stdout is not None
-            yield Provider(json.loads(process.stdout.readline()))
+            yield Provider(json.loads(process.stdout.readline()), process)
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=LONG)
@@ -183,16 +212,17 @@ def provider(cli: Cli) -> Simulated:
 
 
 def until(holds: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
-    """Look again and again until it holds; fail after half a minute, or when `process` ends before."""
-    end = time.monotonic() + 30
+    """Look again and again until it holds; fail after a long time, or when `process` ends before."""
+    end = time.monotonic() + LONG / 2
     while not holds():
         assert time.monotonic() < end, "what the test waits for did not happen"
         if process is None:
-            time.sleep(0)  # let other threads go on
+            time.sleep(0.001)  # let others go on
         else:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.02)
-                raise AssertionError("the process ended before what the test waits for")
+                # It may have come about between the look and the end.
+                assert holds(), "the process ended before what the test waits for"
 
 
 def listed(ids: Iterable[str], *, provider: str = "", words: str = "") -> str:

@@ -7,6 +7,8 @@ paid for. A prompt that holds `at:POINT` meets the fault there; each prompt meet
 from __future__ import annotations
 
 import base64
+import fcntl
+import itertools
 import json
 import os
 import random
@@ -15,7 +17,9 @@ import signal
 import socket
 import socketserver
 import struct
+import termios
 import threading
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +27,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
+
+LONG = 300
+"""Seconds that a request may be held: longer than any test."""
 
 
 class Point(StrEnum):
@@ -94,6 +101,17 @@ class Cutting:
         with self._lock:
             return sum(self.posts.values())
 
+    def hold(self, after: int = 0) -> Iterator[None]:
+        """As `statuses`: from the request behind so many on, requests are counted and not answered until `release`."""
+        yield from itertools.repeat(None, after)
+        self._open.clear()
+        yield from itertools.repeat(None)
+
+    def release(self) -> None:
+        """Answer what is held, and hold no more."""
+        self.statuses = None
+        self._open.set()
+
     @contextmanager
     def holding(self) -> Iterator[None]:
         """Within: requests are counted and not answered."""
@@ -118,7 +136,7 @@ class Cutting:
         with self._lock:
             self.posts[prompt] += 1
             instead = next(self.statuses, None) if self.statuses is not None else None
-        assert self._open.wait(60), "a request was held too long"
+        assert self._open.wait(LONG), "a request was held too long"
         return instead
 
     def at(self, point: Point, prompt: str) -> bool:
@@ -130,7 +148,7 @@ class Cutting:
                 return False
             self._met.add(prompt)
         if self.fault is Fault.KILL:
-            assert self._named.wait(30), "nobody told whom to kill"
+            assert self._named.wait(LONG), "nobody told whom to kill"
             self._named.clear()
             assert self._victim is not None
             os.kill(self._victim, signal.SIGKILL)
@@ -235,9 +253,15 @@ class _Exchange(socketserver.StreamRequestHandler):
         if not self.provider.at(point, prompt):
             return False
         if self.provider.fault is Fault.CUT and point is not Point.END:
-            # A reset rather than a good end; after the whole body it could overtake the last bytes.
+            # A reset rather than a good end, and only when the other side's system has what was sent before it.
+            self._delivered()
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return True
+
+    def _delivered(self) -> None:
+        """Wait until no byte is on its way any more: a reset throws away what it overtakes."""
+        while struct.unpack("i", fcntl.ioctl(self.connection, termios.TIOCOUTQ, bytes(4)))[0]:
+            time.sleep(0.001)
 
 
 def _streamed(name: str, link: str) -> tuple[str, str, str]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import sqlite3
 from collections import Counter
-from contextlib import suppress
 
 import pytest
 
@@ -128,7 +126,7 @@ def test_a_kill_in_the_middle_of_chains_sends_nothing_twice(cli: Cli, provider: 
         cli.write("m.yaml", f"provider: tu-zi\n{p.section('tu-zi', extra='limits: {concurrency: 3}')}jobs:\n{rows(6)}")
         process = cli.start("run", "m.yaml")
         query = f"SELECT count(*) FROM jobs WHERE state = '{seen}' AND parent IS NOT NULL"
-        until(lambda: _count(cli, query) > 0, process)
+        until(lambda: cli.count("out/m", query) > 0, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         cli.run("run", "m.yaml")
@@ -147,11 +145,14 @@ def test_a_kill_in_the_middle_of_chains_sends_nothing_twice(cli: Cli, provider: 
 
 
 def test_an_interrupted_chain_says_so_and_goes_on_where_it_was(cli: Cli, provider: Simulated) -> None:
-    with provider(latency="300ms") as p:
+    with provider() as p:
         cli.write("m.yaml", f"provider: tu-zi\n{p.section('tu-zi')}jobs:\n{rows(1)}")
-        process = cli.start("run", "m.yaml")
-        until(lambda: _count(cli, "SELECT count(*) FROM jobs WHERE id = 'r0-0' AND state = 'running'") > 0, process)
-        process.send_signal(signal.SIGINT)
+        with p.asleep():
+            process = cli.start("run", "m.yaml")
+            until(lambda: cli.count("out/m", "SELECT count(*) FROM jobs WHERE state = 'running'") == 1, process)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            assert any(line.startswith("stopping") for line in process.stderr)
         text = cli.end(process, 130).stderr
         assert "interrupted: the ledger is whole, run again to continue" in text
         assert "stopped early" not in text
@@ -183,9 +184,3 @@ def test_a_matrix_chains_each_combination_to_its_own_parent(cli: Cli) -> None:
     cli.run("run", "m.yaml", code=0)
     chained = cli.ask("out/m", "SELECT id, parent FROM jobs WHERE parent IS NOT NULL AND listed = 1 ORDER BY position")
     assert chained == [("hat+red", "cat"), ("hat+blue", "cat")]
-
-
-def _count(cli: Cli, query: str) -> int:
-    with suppress(sqlite3.OperationalError):  # the ledger is not there yet
-        return int(cli.ask("out/m", query)[0][0])
-    return 0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -15,14 +13,6 @@ from tests.acceptance.conftest import KEY, QUICK, ROOT, Cli, Simulated, listed, 
 
 HERE = f"provider: apiyi\nproviders: {{apiyi: {{base_url: simulator, {QUICK}}}}}\n"
 THREE = f"{HERE}jobs:\n{listed(numbered(3))}"
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port of this machine at which nobody listens; nobody else can take it meanwhile."""
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
 
 
 def _assert_untouched(cli: Cli, workspace: str, count: int) -> None:

@@ -56,16 +56,15 @@ def test_out_of_credit_in_the_middle_the_next_provider_does_the_rest_and_nothing
 
 
 def test_a_killed_batch_goes_on_at_either_provider_and_pays_for_each_job_once(cli: Cli) -> None:
-    served = itertools.chain(itertools.repeat(None, 4), [SPENT], itertools.repeat(SPENT))
+    served = itertools.chain(itertools.repeat(None, 4), itertools.repeat(SPENT))
     with Cutting(Face.BLIND, statuses=served) as first, Cutting(Face.BLIND) as second:
         manifest(cli, first, second, listed(numbered(30)))
+        second.statuses = second.hold(after=6)
         run = cli.start("run", "m.yaml")
-        until(lambda: second.total >= 6, run)
-        with second.holding():
-            before = second.total
-            until(lambda: second.total >= before + 4, run)
-            run.send_signal(signal.SIGKILL)
-            cli.end(run, code=-signal.SIGKILL)
+        until(lambda: second.total == 6 + 4, run)
+        run.send_signal(signal.SIGKILL)
+        cli.end(run, code=-signal.SIGKILL)
+        second.release()
         cli.run("run", "m.yaml", code=1)
         # What was in flight at the kill may have been billed: it is held, and goes nowhere by itself.
         states = cli.states("out/m")

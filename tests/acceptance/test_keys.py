@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.acceptance.conftest import Cli, Provider, Simulated, listed, numbered
+from tests.acceptance.conftest import Cli, Provider, Simulated, listed, numbered, until
 
 GOOD, OTHER = "sk-good-1c7e2b4f9a", "sk-other-7e2b4f9a1c"
 BAD, WORSE = "sk-bad-9a1c7e2b4f", "sk-bad-2b4f9a1c7e"
@@ -34,8 +34,11 @@ def test_two_keys_share_the_load_and_each_has_the_limits_of_its_own(cli: Cli, pr
     with provider() as simulator:
         manifest(cli, simulator, 24)
         cli.env.update(FIRST_KEY=GOOD, SECOND_KEY=OTHER)
-        cli.run("run", "m.yaml", code=0)
-        assert simulator.counts()["peak"] > 2
+        with simulator.asleep():
+            run = cli.start("run", "m.yaml")
+            until(lambda: cli.count("out/m", "SELECT count(*) FROM jobs WHERE state = 'running'") == 2 + 2, run)
+        cli.end(run, code=0)
+        assert simulator.counts()["peak"] == 2 + 2
     assert set(served(cli)) == {"FIRST_KEY", "SECOND_KEY"}
     assert min(served(cli).values()) >= 6
     silent(cli)

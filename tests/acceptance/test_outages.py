@@ -82,9 +82,8 @@ def test_a_provider_down_past_its_patience_is_left_with_exit_3_and_every_job_pen
     assert re.search(r"apiyi has served nobody for \d+ s", done.stderr)
 
 
-def test_nobody_listening_is_left_with_exit_3_and_no_attempt_is_spent(cli: Cli) -> None:
-    with Cutting(Face.BLIND) as provider:
-        pass
+def test_nobody_listening_is_left_with_exit_3_and_no_attempt_is_spent(cli: Cli, closed_port: int) -> None:
+    provider = Cutting(Face.BLIND, port=closed_port)
     manifest(cli, provider, 10, at_once=4, settings="patience: 1s")
     cli.run("run", "m.yaml", code=3)
     assert cli.states("out/m") == {"pending": 10}

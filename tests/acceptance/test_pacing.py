@@ -35,12 +35,12 @@ def test_a_wait_that_was_told_holds_for_a_run_that_begins_seconds_later(cli: Cli
     with Cutting(Face.BLIND, statuses=first_refused()) as provider:
         manifest(cli, provider, 3, limits="{concurrency: 1}")
         run = cli.start("run", "m.yaml")
-        until(lambda: (cli.folder / "out/m").exists() and provider.total == 1)
+        until(lambda: provider.total == 1)
         until(lambda: waiting(cli) == "rate limit")
         run.send_signal(signal.SIGKILL)
         cli.end(run, code=-signal.SIGKILL)
         again = cli.start("run", "m.yaml")
-        until(lambda: waiting(cli) == "rate limit")
+        until(lambda: cli.runs("out/m") == 2 and waiting(cli) == "rate limit", again)
         assert " s more: rate limit" in cli.run("status", "out/m").stdout
         again.send_signal(signal.SIGINT)
         done = cli.end(again, code=130)
@@ -53,7 +53,7 @@ def test_what_an_answer_says_is_left_of_a_limit_makes_the_rest_wait_before_any_i
     text = f"provider: openai\nproviders: {{openai: {{base_url: simulator, {simulate}}}}}\njobs:\n"
     cli.write("m.yaml", text + listed(numbered(8)))
     run = cli.start("run", "m.yaml")
-    until((cli.folder / "out/m/ledger.db").exists, run)
+    until(lambda: cli.runs("out/m") == 1, run)
     until(lambda: bool(cli.json("status", "out/m")["providers"].get("openai", {}).get("waiting_until")), run)
     run.send_signal(signal.SIGINT)
     cli.end(run, code=130)
@@ -101,7 +101,7 @@ def test_a_model_that_waits_holds_no_other_of_the_same_provider(cli: Cli) -> Non
             file.write("\n".join(jobs) + "\n")
         run = cli.start("run", "m.yaml")
         done = "SELECT count(*) FROM jobs WHERE state = 'done'"
-        until(lambda: (cli.folder / "out/m/ledger.db").exists() and waiting(cli) is not None)
+        until(lambda: cli.runs("out/m") == 1 and waiting(cli) is not None)
         until(lambda: cli.ask("out/m", done) == [(8,)])
         assert waiting(cli) == "rate limit"
         assert sum(prompt.startswith("waits") for prompt in provider.order) <= 8
@@ -117,7 +117,7 @@ def test_a_provider_that_waits_holds_no_other(cli: Cli) -> None:
         cli.write("m.yaml", f"providers: {{{providers}}}\njobs:\n{jobs}")
         run = cli.start("run", "m.yaml")
         done = "SELECT count(*) FROM jobs WHERE state = 'done'"
-        until(lambda: (cli.folder / "out/m/ledger.db").exists() and waiting(cli) is not None)
+        until(lambda: cli.runs("out/m") == 1 and waiting(cli) is not None)
         until(lambda: cli.ask("out/m", done) == [(12,)])
         assert slow.total <= 4
         run.send_signal(signal.SIGINT)

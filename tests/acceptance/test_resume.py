@@ -102,7 +102,8 @@ def test_another_provider_for_a_finished_batch_sends_nothing(cli: Cli, provider:
 
 
 def test_kill_9_in_the_middle_of_200_jobs_costs_no_picture_twice(cli: Cli, provider: Simulated) -> None:
-    with provider(latency="400ms") as p:
+    # So slow that a test which looks late still finds the run in its middle.
+    with provider(latency="1s") as p:
         section = p.section("tu-zi", "apiyi", extra="limits: {concurrency: 12, requests_per_minute: 6000}")
         # tu-zi names its task at once and can be asked for it; apiyi, by JSON, tells nothing before the end.
         jobs = listed(numbered(130, "task"), provider="tu-zi") + listed(
@@ -157,22 +158,16 @@ def test_kill_9_of_a_run_with_the_embedded_simulator_leaves_a_batch_that_a_run_c
     cli.write(
         "m.yaml",
         "provider: openai\n"
-        "providers: {openai: {base_url: simulator, simulate: {latency: 0.1, image_side: 64}}}\n"
+        "providers: {openai: {base_url: simulator, simulate: {latency: 0.5, image_side: 64}}}\n"
         f"jobs:\n{listed(numbered(40))}",
     )
     run = cli.start("run", "m.yaml")
-    ledger = cli.folder / "out/m/ledger.db"
-    until(lambda: ledger.exists() and _saved(cli) >= 8, run)
+    until(lambda: cli.count("out/m", "SELECT count(*) FROM outputs WHERE state = 'saved'") >= 4, run)
     run.send_signal(signal.SIGKILL)
     cli.end(run, code=-signal.SIGKILL)
     cli.run("run", "m.yaml", code=0)
     assert cli.states("out/m") == {"done": 40}
     cli.run("verify", "out/m", code=0)
-
-
-def _saved(cli: Cli) -> int:
-    tables = cli.ask("out/m", "SELECT 1 FROM sqlite_master WHERE name = 'outputs'")
-    return int(cli.ask("out/m", "SELECT count(*) FROM outputs WHERE state = 'saved'")[0][0]) if tables else 0
 
 
 def test_without_download_a_run_ends_with_0_and_fetch_sends_no_request(cli: Cli, provider: Simulated) -> None:

@@ -7,12 +7,12 @@ import re
 import signal
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import HTTPError
 
-from tests.acceptance.conftest import Cli, Simulated, numbered, until
+from tests.acceptance.conftest import LONG, Cli, Simulated, numbered, until
 
 EVIL = "<script>alert(1)</script>"
 
@@ -39,7 +39,7 @@ class Page:
 
     def _send(self, request: urllib.request.Request) -> tuple[int, bytes, dict[str, str]]:
         try:
-            with urllib.request.urlopen(request, timeout=30) as reply:
+            with urllib.request.urlopen(request, timeout=LONG) as reply:
                 return reply.status, reply.read(), dict(reply.headers)
         except HTTPError as error:
             with error:
@@ -129,40 +129,47 @@ def test_a_retry_without_a_run_puts_the_jobs_back_for_the_next_one(cli: Cli) -> 
 
 
 def test_orders_reach_a_run_that_is_going_on(cli: Cli, provider: Simulated) -> None:
-    with provider(latency="300ms") as one:
+    with provider() as one, ExitStack() as still:
         jobs = "\n".join(f"  - {{id: {name}, prompt: picture {name}}}" for name in numbered(40))
         head = f"{one.section('apiyi')}\nprovider: apiyi\ndefaults: {{model: gpt-image-1}}\n"
         cli.write("many.yaml", f"{head}jobs:\n{jobs}\n")
+        still.enter_context(one.asleep())
         run = cli.start("run", "many.yaml", "--quiet", "--concurrency", "2")
-        until(lambda: one.posts > 2, run)
+        until(lambda: cli.runs("out/many") == 1, run)
         with served(cli, "out/many") as page:
             assert json.loads(page.order(what="cancel", id="job-038")[1])["said"] == "the run is told"
             until(lambda: cli.states("out/many").get("cancelled") == 1, run)
             page.order(what="pause")
-            until(lambda: _paused(cli) and _in_flight(cli) == 0, run)
+            until(lambda: _paused(cli), run)
+            still.close()
+            until(lambda: _in_flight(cli) == 0, run)
             sent = one.posts
             page.order(what="cancel", id="job-039")
             until(lambda: cli.states("out/many").get("cancelled") == 2, run)
             assert one.posts == sent
             page.order(what="resume")
             until(lambda: one.posts > sent, run)
-            assert not _paused(cli)
+            until(lambda: not _paused(cli), run)
         cli.end(run, 1)
         assert cli.states("out/many") == {"done": 38, "cancelled": 2}
         assert one.posts == 38
 
 
 def test_status_watches_until_the_run_ends(cli: Cli, provider: Simulated) -> None:
-    with provider(latency="200ms") as one:
+    with provider() as one:
         jobs = "\n".join(f"  - {{id: {name}, prompt: picture {name}}}" for name in numbered(6))
         head = f"{one.section('apiyi')}\nprovider: apiyi\ndefaults: {{model: gpt-image-1}}\n"
         cli.write("many.yaml", f"{head}jobs:\n{jobs}\n")
-        run = cli.start("run", "many.yaml", "--quiet", "--concurrency", "1")
-        until(lambda: one.posts > 0, run)
-        watched = cli.run("status", "out/many", "--watch", "--json", code=0).stdout
+        with one.asleep():
+            run = cli.start("run", "many.yaml", "--quiet", "--concurrency", "1")
+            until(lambda: cli.runs("out/many") == 1, run)
+            watch = cli.start("status", "out/many", "--watch", "--json")
+            assert watch.stdout is not None
+            first = json.loads(watch.stdout.readline())
+        watched = cli.end(watch, 0).stdout
         cli.end(run, 0)
-    seen = [json.loads(line) for line in watched.splitlines()]
-    assert len(seen) > 1
+    seen = [first, *(json.loads(line) for line in watched.splitlines())]
+    assert first["jobs"]["done"] == 0
     assert seen[-1]["jobs"]["done"] == 6
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sqlite3
-from contextlib import suppress
 
 import pytest
 
@@ -75,7 +73,6 @@ def content(cli: Cli, workspace: str) -> list[dict[str, str]]:
         return [{name: row[name] for name in SAME} for row in csv.DictReader(file)]
 
 
-@pytest.mark.timeout(300)
 def test_shards_that_fail_and_are_killed_become_one_batch_like_that_of_a_single_run(
     cli: Cli, provider: Simulated
 ) -> None:
@@ -87,7 +84,7 @@ def test_shards_that_fail_and_are_killed_become_one_batch_like_that_of_a_single_
         shards = [f"{number}/4" for number in range(1, 5)]
         running = [cli.start("run", "big.yaml", "--shard", shard, "--quiet") for shard in shards]
         killed = "out/big.shard-2-of-4"
-        until(lambda: len(done_in(cli, killed)) >= 10, running[1])
+        until(lambda: cli.count(killed, "SELECT count(*) FROM jobs WHERE state = 'done'") >= 10, running[1])
         running[1].kill()
         cli.end(running[1])
         for process in (running[0], *running[2:]):
@@ -112,13 +109,6 @@ def test_shards_that_fail_and_are_killed_become_one_batch_like_that_of_a_single_
 def workspaces(cli: Cli) -> list[str]:
     """The shards' workspaces, as a shell would name them."""
     return sorted(str(path.relative_to(cli.folder)) for path in cli.folder.glob("out/big.shard-*"))
-
-
-def done_in(cli: Cli, workspace: str) -> list[tuple[object, ...]]:
-    """The jobs that are done so far, when there is a ledger already."""
-    with suppress(sqlite3.OperationalError):
-        return cli.ask(workspace, "SELECT id FROM jobs WHERE state = 'done'")
-    return []
 
 
 def test_a_merge_that_is_killed_is_made_by_the_next_one(batch: Cli) -> None:

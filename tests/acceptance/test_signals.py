@@ -19,24 +19,29 @@ def _stopping(process: subprocess.Popen[str]) -> str:
     return next(line for line in process.stderr if line.startswith("stopping"))
 
 
+def _running(cli: Cli) -> int:
+    return cli.count("out/m", "SELECT count(*) FROM jobs WHERE state = 'running'")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_one_signal_lets_what_is_in_flight_finish_and_a_run_continues(
     cli: Cli, provider: Simulated, number: signal.Signals
 ) -> None:
-    with provider(latency="500ms") as p:
+    with provider() as p:
         section = p.section("apiyi", extra=f"limits: {{concurrency: {AT_ONCE}}}")
         cli.write("m.yaml", f"provider: apiyi\n{section}jobs:\n{listed(numbered(12))}")
-        run = cli.start("run", "m.yaml")
-        until(lambda: p.counts()["in_flight"] == AT_ONCE, run)
-        run.send_signal(number)
-        assert "press Ctrl-C again to abort now" in _stopping(run)
+        with p.asleep():
+            run = cli.start("run", "m.yaml")
+            until(lambda: _running(cli) == AT_ONCE, run)
+            run.send_signal(number)
+            assert "press Ctrl-C again to abort now" in _stopping(run)
         stopped = cli.end(run, code=130)
         assert "batchgen run m.yaml" in stopped.stderr
 
         assert p.counts()["in_flight"] == 0
         states = cli.states("out/m")
         assert set(states) == {"done", "pending"}
-        assert states["done"] == p.posts < 12
+        assert states["done"] == p.posts == AT_ONCE
         outcomes = cli.ask("out/m", "SELECT DISTINCT outcome FROM attempts")
         assert outcomes == [("succeeded",)]
 
@@ -57,7 +62,7 @@ def test_a_second_signal_leaves_at_once_and_what_was_in_flight_is_held(cli: Cli,
         began = time.monotonic()
         run.send_signal(signal.SIGINT)
         cli.end(run, code=130)
-        assert time.monotonic() - began < 10  # the stalled replies would have taken minutes
+        assert time.monotonic() - began < 120  # the stalled replies would have taken more than five minutes
 
         jobs = cli.jobs("out/m")
         assert [job["state"] for job in jobs] == ["held"] * AT_ONCE + ["pending"] * 4
@@ -70,17 +75,16 @@ def test_a_second_signal_leaves_at_once_and_what_was_in_flight_is_held(cli: Cli,
 def test_after_a_second_signal_a_named_task_is_asked_for_and_not_sent_again(
     cli: Cli, provider: Simulated
 ) -> None:
-    with provider(latency="1500ms") as p:
+    with provider(latency="3s") as p:
         section = p.section("tu-zi", extra=f"limits: {{concurrency: {AT_ONCE}}}")
         cli.write("m.yaml", f"provider: tu-zi\n{section}jobs:\n{listed(numbered(AT_ONCE))}")
         run = cli.start("run", "m.yaml")
-        ledger = cli.folder / "out/m/ledger.db"
-        until(lambda: ledger.exists() and p.counts()["in_flight"] == AT_ONCE, run)
-        until(lambda: cli.ask("out/m", "SELECT count(task_id) FROM attempts") == [(AT_ONCE,)], run)
-        run.send_signal(signal.SIGINT)
-        _stopping(run)
-        run.send_signal(signal.SIGINT)
-        cli.end(run, code=130)
+        until(lambda: cli.count("out/m", "SELECT count(task_id) FROM attempts") == AT_ONCE, run)
+        with p.asleep():
+            run.send_signal(signal.SIGINT)
+            _stopping(run)
+            run.send_signal(signal.SIGINT)
+            cli.end(run, code=130)
         jobs = cli.jobs("out/m")
         assert {job["state"] for job in jobs} == {"running"}
         tasks = [job["attempts"][0]["task_id"] for job in jobs]

@@ -393,7 +393,7 @@ async def test_what_was_acknowledged_before_a_kill_is_there_afterwards(tmp_path:
 
 def test_a_process_that_dies_of_an_error_inside_the_ledger_ends(tmp_path: Path) -> None:
     other = process(tmp_path, "await ledger.note('x', 'y'); sys.exit(7)")
-    other.communicate(timeout=20)
+    other.communicate(timeout=300)
     assert other.returncode == 7
 
 

@@ -16,8 +16,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 _FAINT: Final = Path(__file__).with_name("faint.js").read_text(encoding="utf-8")
-_PATIENCE: Final = 60.0
-"""Seconds that pictures have to come."""
+_PATIENCE: Final = 150.0
+"""Seconds that whatever is waited for has to come."""
 _TWO_FRAMES: Final = "new Promise((end) => requestAnimationFrame(() => requestAnimationFrame(end)))"
 _SEEN: Final = """[...document.images].filter((one) => {
   const { top, bottom } = one.getBoundingClientRect();
@@ -60,25 +60,25 @@ class Window:
         found: list[str] = self.page.evaluate(_FAINT)
         return found
 
-    def settled(self) -> None:
-        """Wait until every picture that is to be seen has come; not for ever."""
+    def settled(self) -> list[str]:
+        """Wait until every picture that is to be seen has come; returns those that did not come in a long time."""
         end = time.monotonic() + _PATIENCE
         self.page.evaluate(_TWO_FRAMES)  # what was scrolled to is laid out in the first, and asks for its pictures
-        while self.broken() and time.monotonic() < end:
+        while (missing := self._missing()) and time.monotonic() < end:
             self.page.evaluate(_TWO_FRAMES)
+        return missing
 
-    def broken(self) -> list[str]:
-        """Pictures that are to be seen and did not come."""
+    def _missing(self) -> list[str]:
         found: list[str] = self.page.evaluate(f"{_SEEN}.filter((one) => !one.naturalWidth).map((one) => one.src)")
         return found
 
     def check(self) -> None:
         """What holds for every page, always."""
-        self.settled()
+        broken = self.settled()  # looked at once: while a run goes on, the next pictures may be coming already
         problems = {
             "complaints": self.complaints,
             "foreign addresses": self.strangers,
-            "broken pictures": self.broken(),
+            "broken pictures": broken,
             "too faint": self.faint(),
             "wider than its window": self.page.evaluate("document.documentElement.scrollWidth") > self.width,
         }
@@ -101,6 +101,7 @@ def window(opened: Any, width: int, height: int, scheme: str = "light") -> Itera
     """A window of its own, with no memory of others. `scheme`: `light` or `dark`."""
     size = {"width": width, "height": height}
     context = opened.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+    context.set_default_timeout(_PATIENCE * 1000)
     found = Window(context.new_page(), width)
     found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
     found.page.on("console", lambda line: found.complaints.append(line.text) if line.type == "error" else None)

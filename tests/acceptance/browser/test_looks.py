@@ -17,7 +17,7 @@ from batchgen.errors import BadRequest, Interrupted, Refused
 from batchgen.model import JobState
 from tests.acceptance.browser.chromium import Window, window
 from tests.acceptance.browser.conftest import WIDTHS, made
-from tests.acceptance.conftest import Cli, Simulated
+from tests.acceptance.conftest import Cli, Simulated, until
 from tests.acceptance.test_serve import EVIL, served
 from tests.bench.gallery import fill
 from tests.integration.finished import Made
@@ -65,8 +65,7 @@ def test_a_running_workspace_shows_what_is_there_and_what_each_provider_does(
         stalled = "  - {id: last, prompt: 'simulate:stall', provider: apiyi}"
         cli.write("foxes.yaml", f"{head}jobs:\n{jobs}\n{stalled}\n")
         run = cli.start("run", "foxes.yaml", "--quiet", "--concurrency", "3")
-        while not (cli.folder / "out/foxes/ledger.db").exists():
-            assert run.poll() is None
+        until(lambda: cli.runs("out/foxes") == 1, run)
         with served(cli, "out/foxes") as place:
             for seen, name in windows(chromium):
                 seen.page.goto(place.address)
@@ -93,15 +92,15 @@ def test_a_failed_workspace_says_of_each_job_why(chromium: Any, cli: Cli, screen
             one.page.goto(place.address)
             one.page.locator(".card").nth(5).wait_for()
             for words in ("rejected", "not supported", "cut"):
-                assert one.page.locator(".card .why", has_text=words).is_visible()
+                one.page.locator(".card .why", has_text=words).wait_for()
             one.page.locator("#retry").wait_for()  # comes with the news, not with the cards
             one.keep(screens / f"failed-{name}")
             one.page.goto(f"{place.address}job/huge")
-            assert one.page.locator(".reason").is_visible()
+            one.page.locator(".reason").wait_for()
             one.keep(screens / f"job-{name}")
 
 
-@pytest.mark.timeout(300)  # 5,000 jobs are made first, and pictures shrunk as they are looked at
+@pytest.mark.timeout(900)  # 5,000 jobs are made first, and pictures shrunk as they are looked at
 def test_five_thousand_pictures_are_there_to_be_scrolled_and_reported(chromium: Any, cli: Cli, screens: Path) -> None:
     with ThreadPoolExecutor(1) as thread:  # playwright has a loop in this one
         thread.submit(fill, cli.folder / "night", MANY, 360).result()
@@ -122,7 +121,7 @@ def test_five_thousand_pictures_are_there_to_be_scrolled_and_reported(chromium: 
         assert one.page.locator("table.grid").count() == 1
         for part in ("summary", "time", "left", "pictures"):
             one.page.locator(f"#{part}").evaluate("(one) => one.scrollIntoView()")
-            assert one.page.locator(f"#{part} >> :is(h1, h2)").is_visible()
+            one.page.locator(f"#{part} >> :is(h1, h2)").wait_for()
             one.keep(screens / f"report-{part}-{name}")
 
 
@@ -132,6 +131,6 @@ def test_the_report_of_a_hostile_batch_stays_text(chromium: Any, cli: Cli, scree
     for one, name in windows(chromium):
         one.page.goto((cli.folder / "hostile/report.html").as_uri())
         assert one.page.locator("script").count() == 0
-        assert one.page.locator("figcaption b", has_text=EVIL).is_visible()
+        one.page.locator("figcaption b", has_text=EVIL).wait_for()
         assert one.page.locator(".sheet img").first.get_attribute("alt") == EVIL
         one.keep(screens / f"hostile-{name}")

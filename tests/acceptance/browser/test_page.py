@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.acceptance.browser.chromium import Window
-from tests.acceptance.conftest import Cli, Simulated, numbered
+from tests.acceptance.conftest import Cli, Simulated, numbered, until
 from tests.acceptance.test_serve import EVIL, finished, served
 
 
@@ -34,8 +34,7 @@ def test_the_grid_fills_while_the_run_goes(seen: Window, cli: Cli, provider: Sim
         # The last job keeps the run going for as long as somebody looks.
         cli.write("many.yaml", f"{head}jobs:\n{jobs}\n  - {{id: last, prompt: 'simulate:stall'}}\n")
         run = cli.start("run", "many.yaml", "--quiet", "--concurrency", "2")
-        while not (cli.folder / "out/many/ledger.db").exists():
-            assert run.poll() is None
+        until(lambda: cli.runs("out/many") == 1, run)
         with visited(seen, cli, "out/many") as page:
             page.wait_for_selector("#badge.going")
             _count(page, ".card img", 12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ class Bucket:
         server = pytest.importorskip("moto.server", reason="moto is not installed: pip install '.[s3]'")
         self._make = server.ThreadedMotoServer
         self.port = 0
+        self._kept = socket.socket()
         self.start()
         request = urllib.request.Request(f"{self.endpoint}/night", method="PUT")
         urllib.request.urlopen(request).close()
@@ -34,9 +36,14 @@ class Bucket:
 
     def start(self) -> None:
         """At the port that it had before; what it holds outlives it."""
+        self._kept.close()
         self._server = self._make(ip_address="127.0.0.1", port=self.port, verbose=False)
         self._server.start()
         self.port = self._server.get_host_and_port()[1]
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._kept.close()
 
     def paths(self) -> list[str]:
         """Everything that is in the bucket."""
@@ -57,8 +64,11 @@ class Bucket:
         )
 
     def stop(self) -> None:
-        """Answer nobody any more."""
+        """Answer nobody any more, and keep the port from others."""
         self._server.stop()
+        self._kept = socket.socket()
+        self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of before linger
+        self._kept.bind(("127.0.0.1", self.port))
 
 
 @pytest.fixture
@@ -78,6 +88,7 @@ def bucket(cli: Cli) -> Iterator[Bucket]:
     urllib.request.urlopen(urllib.request.Request(f"{opened.endpoint}/night", method="PUT")).close()
     yield opened
     opened.stop()
+    opened.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
