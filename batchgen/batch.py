@@ -25,6 +25,7 @@ from batchgen.images.fetch import clean_leftovers
 from batchgen.images.references import forget
 from batchgen.intake import ReadingStopped, accept, claim_shard, take_in
 from batchgen.lanes.context import Context, Scope
+from batchgen.later import Later
 from batchgen.ledger.records import Status
 from batchgen.ledger.rows import STORE_DOWN
 from batchgen.ledger.store import Ledger
@@ -207,7 +208,7 @@ async def _run(runner: Runner, context: Context, workspace: Path) -> str | None:
         if context.backups is None:
             return await runner.run()
         async with anyio.create_task_group() as group:
-            group.start_soon(context.backups.keep)
+            group.start_soon(Later, context.backups.keep)
             reason = await runner.run()
             group.cancel_scope.cancel()
         return reason

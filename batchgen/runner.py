@@ -17,6 +17,7 @@ from batchgen.lanes.context import Context
 from batchgen.lanes.download import DownloadLane
 from batchgen.lanes.orders import PAUSED, Ordered, obey
 from batchgen.lanes.submit import SubmitLane
+from batchgen.later import Later
 from batchgen.ledger.records import OpenAttempt
 from batchgen.leftovers import settle_leftovers
 from batchgen.limiter import Bell
@@ -63,8 +64,8 @@ class Runner:
         self._context.budget.begin(await self._context.ledger.status(), chain.from_iterable(found.values()))
         with self._scope:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._report)
-                group.start_soon(self._close_at_the_end_of_hours)
+                group.start_soon(Later, self._report)
+                group.start_soon(Later, self._close_at_the_end_of_hours)
                 await self._work(found)
                 group.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
@@ -131,7 +132,7 @@ class Runner:
                 self._bell.ring()
                 self._downloads.bell.ring()
 
-        group.start_soon(working)
+        group.start_soon(Later, working)
 
     @property
     def _submitting(self) -> bool:

@@ -33,6 +33,7 @@ RINGS = {
     "images.naming": 1,
     "sinks": 2,
     "stop": 1,
+    "later": 1,
     "manifest.load": 2,
     "manifest.files": 2,
     "manifest.head": 2,

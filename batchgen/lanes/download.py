@@ -22,6 +22,7 @@ from batchgen.images.naming import target, templated, values_of
 from batchgen.images.provenance import about
 from batchgen.images.remarks import about_shape
 from batchgen.lanes.context import Context
+from batchgen.later import Later
 from batchgen.ledger.records import DueOutput
 from batchgen.ledger.rows import STORE_DOWN
 from batchgen.limiter import Bell
@@ -90,7 +91,7 @@ class DownloadLane:
         while self._claimed and len(self._busy) < self._places:
             output = self._claimed.popleft()
             self._busy.add(output.output_id)
-            group.start_soon(self._fetch, output)
+            group.start_soon(Later, self._fetch, output)
 
     async def _due(self, now: float) -> list[DueOutput]:
         if self._context.stop.fatal:

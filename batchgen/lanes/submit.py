@@ -22,6 +22,7 @@ from batchgen.lanes.context import Context
 from batchgen.lanes.descent import descended, paid_turns
 from batchgen.lanes.hand import Hand
 from batchgen.lanes.keyring import SLACK, Keyring
+from batchgen.later import Later
 from batchgen.ledger.chains import PARENT
 from batchgen.ledger.records import ErrorRecord, OpenAttempt, Paces, PendingJob
 from batchgen.ledger.states import Withdrawn
@@ -71,13 +72,13 @@ class SubmitLane:
         async with anyio.create_task_group() as group:
             for left in found:
                 self._routing.busy += 1
-                group.start_soon(self.reattach, left)
+                group.start_soon(Later, self.reattach, left)
             await self._hours()
             while (pending := await self._next()) is not None:
                 attempt = await self._admitted(pending)
                 if attempt is not None:
                     self._routing.busy += 1
-                    group.start_soon(self._attempt, attempt, pending)
+                    group.start_soon(Later, self._attempt, attempt, pending)
                 elif self._context.budget.reached is None or self._barred(pending):
                     self._hand.give_back(pending)
                 else:

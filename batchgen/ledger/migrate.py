@@ -37,6 +37,8 @@ def require_known(db: sqlite3.Connection, known: int = len(MIGRATIONS)) -> int:
 def require_current(db: sqlite3.Connection) -> None:
     """For those who can't migrate: raises `WorkspaceError` unless the file has today's schema."""
     found = require_known(db)
+    if found == 0:
+        raise WorkspaceError(f"{LEDGER} is empty yet: a run begins there at this moment, or ended before it had begun")
     if found < len(MIGRATIONS):
         raise WorkspaceError(
             f"{LEDGER} was written by an older batchgen (schema {found}): `batchgen run` updates it"

@@ -127,6 +127,15 @@ async def test_a_newer_or_foreign_database_is_refused(tmp_path: Path, prepare: s
     assert complaint in str(raised.value)
 
 
+async def test_a_ledger_that_a_run_is_only_making_is_no_older_one(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").touch()
+    with pytest.raises(WorkspaceError, match=r"ledger\.db is empty yet: a run begins there"):
+        async with Reader.open(tmp_path):
+            pass
+    async with Ledger.open(tmp_path, now=clock), Reader.open(tmp_path):
+        pass
+
+
 async def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"hello" * 500)
     for opened in (Ledger.open(tmp_path, now=clock), Reader.open(tmp_path)):
