@@ -12,11 +12,12 @@ function element(name, kind, text) {
 }
 
 function say(text) {
-  const said = byId("said");
   // Always there and only empty, so that a screen reader hears what is put in.
-  said.textContent = text;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { said.textContent = ""; }, 5000 + 60 * text.length);
+  const said = byId("said"), line = element("span", "", text);
+  // Each line has its own time: what a button was answered is not wiped out by what came of it. Said again, it stays once.
+  for (const one of [...said.children]) if (one.textContent === text) one.remove();
+  said.append(line);
+  setTimeout(() => line.remove(), 5000 + 60 * text.length);
 }
 
 // --- orders ---
@@ -89,7 +90,7 @@ function stand(news) {
     return item;
   }));
   const ended = news.jobs.total - jobs.pending - jobs.running - jobs.generated;
-  if (stand.ended !== undefined && ended !== stand.ended) grid.changed();
+  if (ended !== stand.ended) grid.changed();
   stand.ended = ended;
 }
 
@@ -191,6 +192,8 @@ if (byId("cards")) {
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("reload").addEventListener("click", () => { scrollTo(0, 0); grid.load(true); });
   byId("more").addEventListener("click", () => grid.load(false));
+  // As it was when the page was made: what ended before the first news came is news too.
+  stand.ended = Number(byId("cards").dataset.ended);
   grid.load(true);
   const news = new EventSource("/news");
   news.onmessage = (event) => stand(JSON.parse(event.data));

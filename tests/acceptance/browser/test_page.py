@@ -65,9 +65,25 @@ def test_a_retry_puts_a_job_back(seen: Window, cli: Cli) -> None:
     workspace = finished(cli)
     with visited(seen, cli, workspace, "job/bad") as page:
         page.click("button[data-order=retry]")
-        page.wait_for_selector("#said:not([hidden])")
-        assert page.inner_text("#said") == "1 put back: the next run takes them up"
+        for told in ("1 put back: the next run takes them up", "now pending"):
+            page.locator("#said span", has_text=told).wait_for()
         assert cli.states(workspace) == {"done": 2, "pending": 1}
+
+
+def test_what_ends_between_the_grid_and_the_first_news_is_shown_too(seen: Window, cli: Cli) -> None:
+    workspace = finished(cli)
+    cli.run("retry", workspace, "--state", "refused", code=0)
+    held: list[Any] = []
+    with served(cli, workspace) as place:
+        seen.page.route("**/news", lambda route: held.append(route))
+        seen.page.goto(place.address)
+        seen.page.locator(".shot.pending").wait_for()
+        while not held:
+            seen.page.evaluate("0")  # the driver tells of requests while it is asked something
+        place.order(what="cancel", id="bad")
+        held[0].continue_()
+        seen.page.locator(".shot.cancelled").wait_for()
+        seen.check()
 
 
 def test_the_keyboard_reaches_the_filters_and_the_jobs(seen: Window, cli: Cli) -> None:
