@@ -1,4 +1,4 @@
-"""What holds for every test: no packet leaves this machine, and the home folder stays untouched."""
+"""What holds for every test: no packet leaves this machine, the home folder stays untouched, and a machine may be slow."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+# How long an example takes is the machine's business; `--hypothesis-profile=ci` says so too.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True, scope="session")

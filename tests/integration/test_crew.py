@@ -268,8 +268,9 @@ async def test_a_machine_that_joins_gets_workers(tmp_path: Path, simulator: Simu
         assert working.hands == 4
 
 
-async def test_a_stream_that_is_closed_ends_its_request(tmp_path: Path, simulator: Simulator) -> None:
-    async with crew(Hall(), tmp_path, simulator) as working:
+async def test_a_stream_that_is_closed_ends_its_request(tmp_path: Path) -> None:
+    slow = SimulatorSettings(latency=3600, image_side=64)
+    async with simulate(slow) as simulator, crew(Hall(), tmp_path, simulator) as working:
         async with aclosing(working.run(submission())) as stream:
             async for event in stream:
                 assert isinstance(event, TaskSeen)

@@ -125,7 +125,7 @@ async def test_settings_follow_the_name_in_the_path() -> None:
 
 
 async def test_more_than_the_allowed_concurrency_is_answered_with_429() -> None:
-    async with serving(SimulatorSettings(latency=0.2, image_side=64, concurrency=2)) as (simulator, http):
+    async with serving(SimulatorSettings(latency=1, image_side=64, concurrency=2)) as (simulator, http):
         replies = await asyncio.gather(
             *(http.post(simulator.url("tu-zi") + CHAT, json=turn(f"cat {n}")) for n in range(5))
         )

@@ -81,6 +81,7 @@ def test_what_ends_between_the_grid_and_the_first_news_is_shown_too(seen: Window
         while not held:
             seen.page.evaluate("0")  # the driver tells of requests while it is asked something
         place.order(what="cancel", id="bad")
+        until(lambda: b'{state="cancelled"} 1' in place.get("metrics")[1])  # what was looked up counts for a moment
         held[0].continue_()
         seen.page.locator(".shot.cancelled").wait_for()
         seen.check()

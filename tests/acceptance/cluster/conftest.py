@@ -157,6 +157,16 @@ class Quick:
     """The provider of provider.py, from outside."""
 
     port: int
+    process: subprocess.Popen[bytes]
+
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """Within: it is stopped, and nothing is answered, however long the test takes."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def log(self) -> dict[str, Any]:
         """What it was asked so far."""
@@ -185,7 +195,7 @@ def quick() -> Quickly:
         process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE)
         try:
             assert process.stdout is not None
-            yield Quick(int(process.stdout.readline()))
+            yield Quick(int(process.stdout.readline()), process)
         finally:
             process.kill()
             process.communicate()

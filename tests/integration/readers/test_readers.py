@@ -12,8 +12,6 @@ from batchgen.cli import main
 from batchgen.model import JobState
 from tests.integration.finished import Made, finished
 
-pytestmark = pytest.mark.timeout(300)  # the first import of such a library takes its time
-
 IDS = [f"job-{number:02}" for number in range(30)] + ["test", "val-1", "many", "many"]
 SPLIT = ("--split", "train:0.8,test:0.2")
 
