@@ -1,4 +1,4 @@
-"""What holds for every test: no packet leaves this machine, the home folder stays untouched, and a machine may be slow."""
+"""What holds for every test: no packet leaves this machine, and the home folder stays untouched, however slow it is."""
 
 from __future__ import annotations
 
