@@ -83,12 +83,17 @@ def instead(head: bytes) -> str:
 def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """Decode the first frame of `path` to its last pixel. Raises `BadImage`, or `OSError` of the disk."""
     with path.open("rb", buffering=_BLOCK) as file:
-        head = file.read(HEAD_BYTES)
-        format = sniff(head)
-        if format is None:
-            raise BadImage(instead(head))
-        file.seek(0)
-        return _decoded(file, format, max_pixels)
+        return inspect_open(file, max_pixels=max_pixels)
+
+
+def inspect_open(file: IO[bytes], *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
+    """The same for a file that is open at its beginning, on disk or in memory."""
+    head = file.read(HEAD_BYTES)
+    format = sniff(head)
+    if format is None:
+        raise BadImage(instead(head))
+    file.seek(0)
+    return _decoded(file, format, max_pixels)
 
 
 def _decoded(file: IO[bytes], format: str, max_pixels: int) -> ImageFacts:

@@ -98,10 +98,15 @@ class PartialFile:
             if self._ended:
                 raise DownloadFailed("the download was given up")
             self._ended = True
+            if not self._written and self.size < _BLOCK:
+                data = b"".join(self._gathered)
+                self._gathered = [data]
+            else:
+                data = None
             with self._flushed() as aside:
                 aside.sync()
         self._forget_note()
-        return Whole(self.path, aside.sha256, aside.size)
+        return Whole(self.path, aside.sha256, aside.size, data)
 
     def suspend(self) -> None:
         """Keep what came for a later resume, or nothing where no resume can be trusted.

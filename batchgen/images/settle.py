@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from batchgen.errors import BadImage, Blocked, LinkDead
 from batchgen.events import Saved
 from batchgen.images.embed import NotEmbedded
-from batchgen.images.inspect import EXTENSIONS, HEAD_BYTES, ImageFacts, extension, inspect
+from batchgen.images.inspect import EXTENSIONS, HEAD_BYTES, ImageFacts, extension, inspect, inspect_open
 from batchgen.images.looks import difference_hash
 from batchgen.images.naming import by_content, settled
 from batchgen.images.provenance import embed, write_sidecar
@@ -132,7 +133,7 @@ def _place(workspace: Path, work: Download, sha256: str, ending: str) -> Path:
 
 def _facts(whole: Whole) -> ImageFacts:
     try:
-        return inspect(whole.path)
+        return inspect(whole.path) if whole.data is None else inspect_open(BytesIO(whole.data))
     except BadImage:
         with whole.path.open("rb") as file:
             if expired(file.read(HEAD_BYTES)):

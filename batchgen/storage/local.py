@@ -39,11 +39,15 @@ def disk() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole and synced file that has no name yet, and the SHA-256 of what was written to it."""
+    """A whole and synced file that has no name yet, and the SHA-256 of what was written to it.
+
+    `data` holds its bytes where they are few and in memory still: who looks at it need not ask the disk again.
+    """
 
     path: Path
     sha256: str
     size: int
+    data: bytes | None = None
 
 
 class Aside:

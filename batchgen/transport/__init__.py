@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import re
 import ssl
+import time
 import unicodedata
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -178,14 +179,18 @@ class Transport:
     """Sends calls, each on a connection of its own that is reused only after a whole reply (transport/lines.py).
 
     `proxies` has the keys `http`, `https`, `all`, `no`; None takes the environment's. Loopback is never
-    sent through a proxy.
+    sent through a proxy. `clock` tells seconds, by which a connection grows old.
     """
 
     def __init__(
-        self, *, verify: ssl.SSLContext | None = None, proxies: Mapping[str, str] | None = None
+        self,
+        *,
+        verify: ssl.SSLContext | None = None,
+        proxies: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._proxies = dict(urllib.request.getproxies() if proxies is None else proxies)
-        self._lines = Lines(verify if verify is not None else httpx.create_ssl_context())
+        self._lines = Lines(verify if verify is not None else httpx.create_ssl_context(), clock)
 
     async def __aenter__(self) -> Self:
         return self

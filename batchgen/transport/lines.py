@@ -7,19 +7,21 @@ own. A line that is idle too long, or that the other side has closed, is never h
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-import anyio
 import httpcore2
 import httpx2 as httpx
 
 from batchgen.errors import UsageError
+from batchgen.transport.connection import Connection
 from batchgen.transport.wire import Network
 
 # Shorter than the idle limit of common servers (5 s and more): a connection that the server has just
 # closed turns a POST into one with an unknown outcome.
 REUSE_SECONDS: Final = 4.0
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -35,7 +37,7 @@ class Route:
     proxy: str | None = None
 
 
-Line: TypeAlias = httpcore2.AsyncHTTPConnection | httpcore2.AsyncHTTPProxy
+Line: TypeAlias = Connection | httpcore2.AsyncHTTPProxy
 
 
 @dataclass(slots=True)
@@ -45,20 +47,22 @@ class _Idle:
 
 
 class Lines:
-    """All connections of a transport."""
+    """All connections of a transport; `clock` tells seconds, from any start."""
 
-    def __init__(self, verify: ssl.SSLContext) -> None:
+    def __init__(self, verify: ssl.SSLContext, clock: Callable[[], float]) -> None:
+        verify.set_alpn_protocols(["http/1.1"])
         self._verify = verify
+        self._clock = clock
         self._idle: dict[Route, list[_Idle]] = {}
         self._open: set[Line] = set()
 
     async def take(self, route: Route) -> Line:
         """The line used last, which is the likeliest to be alive, or a new one. Raises `UsageError`."""
         while idle := self._idle.get(route):
-            line = idle.pop().line
-            if not _dead(line):
-                return line
-            await self.close(line)
+            last = idle.pop()
+            if self._clock() - last.since <= REUSE_SECONDS and _alive(last.line):
+                return last.line
+            await self.close(last.line)
         line = self._new(route)
         self._open.add(line)
         return line
@@ -67,9 +71,9 @@ class Lines:
         """After an exchange, however it ended; returns what is to be closed: it, or what was idle for too long."""
         if line not in self._open:
             return []
-        if isinstance(line, httpcore2.AsyncHTTPConnection) and not line.is_available():
+        if isinstance(line, Connection) and not line.idle:
             return [line]
-        now, spent = anyio.current_time(), []
+        now, spent = self._clock(), []
         self._idle.setdefault(route, []).append(_Idle(line, now))
         for key, idle in list(self._idle.items()):
             # The one used last is at the end, so the oldest is in front.
@@ -93,9 +97,7 @@ class Lines:
     def _new(self, route: Route) -> Line:
         if route.proxy is None:
             origin = httpcore2.Origin(route.scheme.encode(), route.address.encode(), route.port)
-            return httpcore2.AsyncHTTPConnection(
-                origin, ssl_context=self._verify, keepalive_expiry=REUSE_SECONDS, network_backend=Network()
-            )
+            return Connection(origin, ssl_context=self._verify)
         try:
             proxy = httpx.Proxy(route.proxy)
             if proxy.url.scheme not in ("http", "https"):
@@ -114,6 +116,6 @@ class Lines:
         )
 
 
-def _dead(line: Line) -> bool:
-    """Whether the other side has closed it; a proxy's line finds that out by itself."""
-    return isinstance(line, httpcore2.AsyncHTTPConnection) and (line.has_expired() or not line.is_available())
+def _alive(line: Line) -> bool:
+    """Whether nobody has closed it; a proxy's line finds that out by itself."""
+    return not isinstance(line, Connection) or line.alive

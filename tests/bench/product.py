@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from tests.bench.measure import Cost, Server, run
+from tests.bench.measure import Cost, Server, emptied, run
 
 KEY = {"BENCH_KEY": "sk-bench"}
 
@@ -61,9 +61,12 @@ class Bench:
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
-        """A fresh folder that is gone afterwards."""
-        with tempfile.TemporaryDirectory(dir=self.scratch) as name:
-            yield Path(name)
+        """A fresh folder; its files are empty afterwards, and gone with the bench."""
+        folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        try:
+            yield folder
+        finally:
+            emptied(folder)
 
 
 def write_manifest(folder: Path, jobs: int, url: str, endpoint: str = "images", limits: str = "{}") -> None:

@@ -22,6 +22,7 @@ from batchgen.transport import AFTER_SENDING, BEFORE_SENDING, Head, Transport, s
 from tests.integration.loopback import Answer, Loopback, Then, http
 
 TIMEOUT = 100.0
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 async def exchange(
@@ -146,6 +147,15 @@ async def test_a_connection_that_the_server_closed_meanwhile_is_not_written_to()
         assert server.connections == 5
 
 
+async def test_a_connection_that_was_idle_for_long_is_not_written_to() -> None:
+    now = 0.0
+    async with Loopback([http(200, b"ok")]) as server, Transport(clock=lambda: now) as transport:
+        for idle, connections in ((0.0, 1), (4.0, 1), (4.5, 2), (0.5, 2)):
+            now += idle
+            await exchange(transport, Call(method="POST", url=server.url(), body=b"paid"))
+            assert server.connections == connections
+
+
 async def test_a_redirect_is_handed_back_and_not_followed() -> None:
     async with Loopback([http(302, Location="/elsewhere")]) as server, Transport() as transport:
         head, _ = await exchange(transport, get(server.url()))
@@ -244,6 +254,30 @@ async def test_a_key_that_no_header_can_carry_is_refused_without_being_shown() -
         with pytest.raises(BadKey) as caught:
             await anext(reply)
     assert "sk-1" not in str(caught.value)
+
+
+async def test_a_header_that_http_cannot_carry_was_not_sent() -> None:
+    async with Loopback([http(200)]) as server, Transport() as transport:
+        call = Call(method="GET", url=server.url(), headers={"If-Range": "a\r\nX-Evil: 1"})
+        with pytest.raises(NotSent, match="can't be written as HTTP"):
+            await exchange(transport, call)
+        assert server.connections == 0
+
+
+async def test_an_answer_may_be_announced_first() -> None:
+    announced = Answer(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK)
+    async with Loopback([announced]) as server, Transport() as transport:
+        head, body = await exchange(transport, get(server.url()))
+        assert (head.status, head.headers, body) == (200, {"content-length": "2"}, b"ok")
+        await exchange(transport, get(server.url()))
+        assert server.connections == 1
+
+
+async def test_bytes_behind_an_answer_cost_the_connection_and_not_the_answer() -> None:
+    async with Loopback([Answer(OK + b"HTTP/1.1 200 OK\r\n")]) as server, Transport() as transport:
+        for _ in range(2):
+            assert (await exchange(transport, get(server.url())))[1] == b"ok"
+        assert server.connections == 2
 
 
 async def test_a_call_that_is_cancelled_closes_its_connection_and_the_next_one_works() -> None:
