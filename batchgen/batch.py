@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -200,7 +200,7 @@ async def _run(runner: Runner, context: Context, workspace: Path) -> str | None:
     reader = context.ledger.reader
     await clean_delivered(reader, workspace)
     for output_id in (*await reader.missing_files(), *await missing_objects(reader, context.rules.store)):
-        await context.ledger.lost(output_id)
+        context.gone += not await context.ledger.lost(output_id)
     await context.ledger.note(STORE_DOWN, "")  # what an earlier run said: this one has tried the store
     status = await context.ledger.status()
     context.sink.started(sum(status.jobs.values()), status)
@@ -232,14 +232,21 @@ def _report(context: Context, code: int, reason: str | None, status: Status, sec
         images=context.images,
         cost=currency(context.budget.paid),
         store=context.rules.store,
-        remarks=(*context.routing.told(), *_complaint(context)),
+        remarks=(*context.routing.told(), *_complaints(context)),
     )
     context.sink.finished(report)
     return report
 
 
-def _complaint(context: Context) -> tuple[str, ...]:
-    return (context.backups.complaint,) if context.backups is not None and context.backups.complaint else ()
+def _complaints(context: Context) -> Iterator[str]:
+    if context.gone:
+        where = context.workspace
+        yield (
+            f"saved images that are gone, and that no link brings back: {context.gone}; batchgen verify {where} names "
+            f"them, batchgen retry {where} --state done --id JOB makes those of a job anew (paid)"
+        )
+    if context.backups is not None and context.backups.complaint:
+        yield context.backups.complaint
 
 
 def run_exit_code(status: Status, *, download: bool, stop: StopSignal) -> int:

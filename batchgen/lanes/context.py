@@ -67,6 +67,8 @@ class Context:
     """Keys of those among them that are not over, as far as they came back to be sent again."""
     paused: bool = False
     """Whoever looks at the batch wants nothing sent for now."""
+    gone: int = 0
+    """saved images that are not there any more and that no link brings back"""
     requests: int = 0
     images: int = 0
     everyone: Places = field(init=False)

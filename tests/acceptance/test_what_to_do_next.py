@@ -50,6 +50,19 @@ def test_verify_and_an_empty_list_say_what_there_is_to_do(cli: Cli) -> None:
     (cli.folder / "out/a/images/job-000.png").unlink()
     (cli.folder / "out/a/images/mine.png").touch()
     told = cli.run("verify", "a.yaml", code=1).stdout
-    assert "batchgen run fetches again, for free" in told
+    assert "comes again, for free, where its link still lives: batchgen run a.yaml\n" in told
+    assert "made anew, and paid: batchgen retry out/a --state done --id JOB\n" in told
     assert "keep it elsewhere, or delete it" in told
     assert "next:" not in cli.run("verify", "out/a", "--json", code=1).stdout
+
+
+def test_a_run_does_not_keep_quiet_about_a_saved_image_that_is_gone_and_can_not_be_fetched(cli: Cli) -> None:
+    inline = f"provider: modelverse\nproviders: {{modelverse: {{base_url: simulator, {QUICK}}}}}\njobs:\n"
+    cli.write("a.yaml", inline + listed(numbered(2)))
+    assert "gone" not in cli.run("run", "a.yaml", code=0).stderr
+    (cli.folder / "out/a/images/job-000.png").unlink()
+    told = cli.run("run", "a.yaml", code=0).stderr
+    assert "saved images that are gone, and that no link brings back: 1; batchgen verify out/a names them" in told
+    cli.run("retry", "out/a", "--state", "done", "--id", "job-000", code=0)
+    assert "gone" not in cli.run("run", "a.yaml", code=0).stderr
+    cli.run("verify", "a.yaml", code=0)
