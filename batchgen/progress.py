@@ -103,6 +103,10 @@ class Tally:
         """Jobs that ask for nothing more."""
         return sum(self._counts[state] for state in self._over)
 
+    @property
+    def _all_over(self) -> bool:
+        return 0 < self.total <= self.over
+
     def facts(self) -> str:
         """`97 done, 2 failed, 4 in flight, 31 images/min, 5 min left; waiting until …`."""
         now = self._clock()
@@ -117,7 +121,8 @@ class Tally:
             parts.append(self._staff)
         if self._saved:
             parts.append(f"{self._saved / minutes:.0f} images/min")
-        gained, waits = self.over - self._over_before, self._waits(now)
+        # What is over waits for nobody.
+        gained, waits = self.over - self._over_before, [] if self._all_over else self._waits(now)
         # With no more in flight than a probe for each that waits, nobody knows how long it takes.
         if gained > 0 and self.over < self.total and not (waits and self.in_flight <= len(waits)):
             parts.append(f"{duration((self.total - self.over) * minutes * 60 / gained)} left")

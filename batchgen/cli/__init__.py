@@ -110,8 +110,7 @@ def _imported(name: str) -> ModuleType:
 
 def _exit_code(error: BaseException) -> int:
     """Say what went wrong on stderr. A broken pipe is left to click, which ends without a word."""
-    while isinstance(error, BaseExceptionGroup):  # what a task group makes of the first failure
-        error = error.exceptions[0]
+    error = first_of(error)
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, UserError | WorkspaceError | StoreDown):
@@ -130,6 +129,13 @@ def _exit_code(error: BaseException) -> int:
 
     click.echo("".join(traceback.format_exception(error)), err=True)
     return CRASHED
+
+
+def first_of(error: BaseException) -> BaseException:
+    """The first failure of those that a task group makes one of."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def own_error(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import click
 
 from batchgen.alike import NAMED
-from batchgen.cli import CRASHED, own_error
+from batchgen.cli import CRASHED, first_of, own_error
 from batchgen.cli.colours import lively
 from batchgen.cli.runlog import RUN_LOG, run_log
 from batchgen.errors import BatchgenError
@@ -99,7 +99,7 @@ def run_logged(workspace: Path, secrets: Collection[str], work: Callable[[], Awa
         try:
             return asyncio.run(main())
         except Exception as error:  # whatever it is, the log is to hold where it came from
-            if isinstance(error, BatchgenError | OSError):
+            if isinstance(first_of(error), BatchgenError | OSError):
                 raise
             log.exception("stopped on an error of our own")
             click.echo(f"{own_error(error)} (traceback in {workspace / RUN_LOG})", err=True)

@@ -92,14 +92,24 @@ class SubmitLane:
             await self._context.ledger.note_pace(self._provider, key, model, pace)
 
     async def _hours(self) -> None:
-        """Wait for the run's first hour; tasks that are known already are asked meanwhile."""
+        """Wait for the run's first hour, if anything is to be sent; known tasks are asked meanwhile."""
         self.keys.opens_at = self._context.scope.begins
         while self.keys.opens_at is not None and not self._closed():
-            seen, left = self.keys.bell.rings, self.keys.opens_at - self._context.now()
-            if left <= 0:
+            seen, now = self.keys.bell.rings, self._context.now()
+            left = self.keys.opens_at - now
+            if left <= 0 or await self._idle(now, seen):
                 self.keys.opens_at = None
             else:
                 await self.keys.bell.wait(seen, left)
+
+    async def _idle(self, now: float, seen: int) -> bool:
+        """Whether there is nothing to send here, now or later; `seen`: the rings before anybody looked."""
+        self.due = await self._hand.next_due(now)
+        if self.due is not None or self._routing.busy:
+            return False
+        if not self._hand.scope_spent and await self._context.relay.may_come(self._provider, now):
+            return False
+        return not self._routing.busy and self.keys.bell.rings == seen
 
     def _closed(self) -> bool:
         return self._context.stop.draining or self.gave_up is not None
@@ -151,12 +161,8 @@ class SubmitLane:
                 if closed.issuperset(hand.models):
                     await self.keys.wait(seen, now, min(look, again))
                 continue
-            self.due = await hand.next_due(now)
-            idle = self.due is None and not self._routing.busy
-            if idle and (hand.scope_spent or not await context.relay.may_come(self._provider, now)):
-                if not self._routing.busy and bell.rings == seen:
-                    return None
-                continue
+            if await self._idle(now, seen):
+                return None
             # A job that is due already is one that a lane holds itself: its end will ring.
             times = (self.due or 0.0, ready, again, self.keys.gives_up_at())
             await bell.wait(seen, min((time for time in times if time > now), default=float("inf")) - now)

@@ -26,6 +26,9 @@ WINDOW = 0.003
 MOST = 1000
 """Commands in one transaction."""
 
+LOCKED_SECONDS = 60
+"""How long a command waits for another program that writes to the file in the middle of a run."""
+
 T = TypeVar("T")
 Command: TypeAlias = Callable[[sqlite3.Connection], object]
 
@@ -110,7 +113,14 @@ class Writer:
 
 @asynccontextmanager
 async def open_queue(db: Connection, workspace: Path) -> AsyncIterator[Writer]:
-    """A writer with its task running; on leaving, everything that was taken is committed."""
+    """A writer with its task running; on leaving, everything that was taken is committed.
+
+    Raises `WorkspaceError` when another program is writing to the file at the start, and goes on doing so.
+    """
+    try:
+        await db.run(_become_patient)
+    except sqlite3.Error as error:
+        raise translate(error, workspace) from error
     writer = Writer(db, workspace)
     # A plain task, out of reach of the caller's cancel scopes.
     task = asyncio.create_task(writer.drain(), name="ledger writer")
@@ -120,6 +130,13 @@ async def open_queue(db: Connection, workspace: Path) -> AsyncIterator[Writer]:
         writer.close()
         with anyio.CancelScope(shield=True):
             await task
+
+
+def _become_patient(db: sqlite3.Connection) -> None:
+    """Nobody holds the file now. Whoever does so later may have a while: a run that has begun is not to be lost."""
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("ROLLBACK")
+    db.execute(f"PRAGMA busy_timeout = {LOCKED_SECONDS * 1000}")
 
 
 def _run_group(commands: Sequence[Command], db: sqlite3.Connection) -> list[object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -42,3 +43,12 @@ async def test_a_run_that_waits_for_its_hours_can_be_drained(tmp_path: Path) -> 
     options = RunOptions(workspace=tmp_path / "out", begins=time.time() + 3600, ends=time.time() + 0.1)
     report = await run_batch(open_manifest(_manifest(tmp_path)), options)
     assert (report.exit_code, report.requests) == (3, 0)
+
+
+async def test_a_run_with_nothing_to_send_does_not_wait_for_its_hours(tmp_path: Path) -> None:
+    done = await run_batch(open_manifest(_manifest(tmp_path)), RunOptions(workspace=tmp_path / "out"))
+    assert done.exit_code == 0
+    options = RunOptions(workspace=tmp_path / "out", begins=time.time() + 3600)
+    async with asyncio.timeout(60):
+        report = await run_batch(open_manifest(_manifest(tmp_path)), options)
+    assert (report.exit_code, report.requests) == (0, 0)

@@ -193,7 +193,7 @@ async def test_the_settings_of_the_file_are_those_promised(tmp_path: Path) -> No
         "journal_mode": "wal",
         "synchronous": 2,
         "user_version": len(MIGRATIONS),
-        "busy_timeout": 5000,
+        "busy_timeout": 60_000,
         "wal_autocheckpoint": 4000,
     }
     assert (tmp_path / "images").is_dir()
@@ -481,3 +481,13 @@ def test_a_ledger_that_may_not_be_written_is_said_in_words_of_the_file_and_not_o
         f"{tmp_path}/ledger.db can't be written, as the file, its folder or the disk is read-only: "
         "set that right, then run again; nothing is lost"
     )
+
+
+async def test_a_ledger_that_another_program_is_writing_to_is_told_at_the_start(tmp_path: Path) -> None:
+    async with Ledger.open(tmp_path, now=clock):
+        pass
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(WorkspaceError, match=r"ledger\.db is locked by another program: close it there"):
+            async with Ledger.open(tmp_path, now=clock):
+                pass

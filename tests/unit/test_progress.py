@@ -108,6 +108,13 @@ def test_waiting_that_is_over_is_not_said_any_more() -> None:
     assert "waiting" not in tally.facts()
 
 
+def test_when_everything_is_over_nobody_waits() -> None:
+    tally = Tally(Clock())
+    tally.started(2, status(done=2))
+    tally.waiting("p", None, "stopped: no key (P_KEY is not set)")
+    assert tally.facts() == "2 done, 0 in flight"
+
+
 def test_plain_lines_come_at_most_every_ten_seconds_and_once_at_the_end() -> None:
     clock, stream = Clock(), StringIO()
     lines = PlainLines(clock, stream)
