@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+
+from tests.integration.loopback import unheard
 
 ROOT = Path(__file__).parents[2]
 
@@ -180,10 +181,9 @@ class Provider:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of this machine at which nobody listens; nobody else can take it meanwhile."""
-    with closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
+    """A port of this machine at which nobody listens."""
+    with unheard() as port:
+        yield port
 
 
 Simulated: TypeAlias = Callable[..., AbstractContextManager[Provider]]

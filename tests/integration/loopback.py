@@ -6,8 +6,8 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self, TypeAlias
@@ -40,6 +40,14 @@ def http(status: int, body: bytes = b"", then: Then = Then.KEEP, **headers: str)
         named.setdefault("Content-Length", str(len(body)))
     lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in named.items()), "", ""]
     return Answer("\r\n".join(lines).encode() + body, then)
+
+
+@contextmanager
+def unheard() -> Iterator[int]:
+    """A port of this machine at which nobody listens; nobody else can take it meanwhile."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from email.utils import formatdate
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from click.testing import CliRunner
 from batchgen.cli import main
 from batchgen.doctor import Finding, examine
 from batchgen.providers.profile import Profile
-from tests.integration.loopback import Answer, Loopback, http
+from tests.integration.loopback import Answer, Loopback, http, unheard
 
 NOW = 1_800_000_000.0
 MODELS = json.dumps({"object": "list", "data": [{"id": "m1"}, {"id": "m2"}]}).encode()
@@ -73,9 +72,8 @@ async def test_what_the_address_answers_is_told(answer: Answer, well: bool, word
 
 
 async def test_nobody_at_the_address_is_told() -> None:
-    with socket.socket() as unheard:
-        unheard.bind(("127.0.0.1", 0))
-        found = await examine(profile(unheard.getsockname()[1], "A_KEY"), KEYS, Path(), NOW)
+    with unheard() as port:
+        found = await examine(profile(port, "A_KEY"), KEYS, Path(), NOW)
     (address,) = [one for one in found if one.what == "address"]
     assert not address.well
     assert "no connection to 127.0.0.1" in address.words

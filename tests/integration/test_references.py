@@ -23,7 +23,7 @@ from batchgen.model import Endpoint, Job, JobState, Submission
 from batchgen.providers.profile import Profile, Shrinking
 from batchgen.transport import Transport
 from batchgen.worker import Worker, WorkerSettings
-from tests.integration.loopback import Answer, Loopback, Then, http
+from tests.integration.loopback import Answer, Loopback, Then, http, unheard
 
 OWN = AddressGuard(frozenset({"127.0.0.1"}), False)
 PUBLIC = AddressGuard(frozenset(), False)
@@ -251,10 +251,8 @@ async def test_a_job_that_is_stopped_leaves_its_picture_to_those_who_wait_for_it
 
 
 async def test_nobody_there_is_trouble_that_may_pass(desk: Desk) -> None:
-    async with Loopback([http(200)]) as server:
-        url = server.url()
-    with pytest.raises(ReferenceLost, match="reference http"):
-        await desk.ready(url)
+    with unheard() as port, pytest.raises(ReferenceLost, match="reference http"):
+        await desk.ready(f"http://127.0.0.1:{port}/a.png")
 
 
 # --- sent --------------------------------------------------------------------------------------
@@ -313,19 +311,19 @@ async def test_a_link_that_the_provider_could_not_fetch_goes_as_a_data_url_from_
 
 async def test_a_run_with_a_dead_link_makes_the_rest_and_leaves_nothing_but_images(tmp_path: Path) -> None:
     (tmp_path / "phone.jpg").write_bytes(picture((400, 300), "JPEG", "CMYK"))
-    async with Loopback([http(200)]) as gone:
-        link = gone.url()
-    # Six of them in a row would make a provider pass for down.
-    dead = "\n".join(f"  - {{id: dead{number}, prompt: d, references: ['{link}']}}" for number in range(6))
-    (tmp_path / "m.yaml").write_text(
-        "provider: p\n"
-        "providers: {p: {extends: openai, base_url: simulator, references: {max_side: 100},"
-        " simulate: {latency: 0, image_side: 16}}}\n"
-        "settings: {max_attempts: 1}\n"
-        "defaults: {model: gpt-image-1}\n"
-        f"jobs:\n{dead}\n  - {{id: fine, prompt: f, references: [phone.jpg]}}\n"
-    )
-    result = await batchgen.run(tmp_path / "m.yaml", workspace=tmp_path / "w")
+    with unheard() as port:
+        link = f"http://127.0.0.1:{port}/a.png"
+        # Six of them in a row would make a provider pass for down.
+        dead = "\n".join(f"  - {{id: dead{number}, prompt: d, references: ['{link}']}}" for number in range(6))
+        (tmp_path / "m.yaml").write_text(
+            "provider: p\n"
+            "providers: {p: {extends: openai, base_url: simulator, references: {max_side: 100},"
+            " simulate: {latency: 0, image_side: 16}}}\n"
+            "settings: {max_attempts: 1}\n"
+            "defaults: {model: gpt-image-1}\n"
+            f"jobs:\n{dead}\n  - {{id: fine, prompt: f, references: [phone.jpg]}}\n"
+        )
+        result = await batchgen.run(tmp_path / "m.yaml", workspace=tmp_path / "w")
     records = {record.id: record async for record in result}
     assert records["fine"].state is JobState.DONE
     for number in range(6):

@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import logging
 import shutil
-import socket
 import ssl
 import subprocess
 from contextlib import aclosing
@@ -19,7 +18,7 @@ import pytest
 from batchgen.codecs.base import Call, Part
 from batchgen.errors import BadKey, Interrupted, JobError, NotSent, UsageError
 from batchgen.transport import AFTER_SENDING, BEFORE_SENDING, Head, Transport, split_url, translate
-from tests.integration.loopback import Answer, Loopback, Then, http
+from tests.integration.loopback import Answer, Loopback, Then, http, unheard
 
 TIMEOUT = 100.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -211,11 +210,10 @@ async def test_a_reset_of_a_reused_connection_is_reported_as_unknown_and_not_rep
 
 
 async def test_a_refused_connection_was_not_sent() -> None:
-    with socket.socket() as unheard:
-        unheard.bind(("127.0.0.1", 0))
+    with unheard() as port:
         async with Transport() as transport:
             with pytest.raises(NotSent, match=r"no connection to 127\.0\.0\.1"):
-                await exchange(transport, get(f"http://127.0.0.1:{unheard.getsockname()[1]}/"))
+                await exchange(transport, get(f"http://127.0.0.1:{port}/"))
 
 
 async def test_a_server_without_tls_was_not_sent_an_https_request() -> None:
