@@ -181,7 +181,8 @@ def closing(name: str, report: Report, unfinished: Unfinished, commands: Command
     status = report.status
     total = sum(status.jobs.values())
     done = status.jobs.get(JobState.DONE, 0)
-    lines = [f"{name}: all {total} jobs done" if total and done == total else f"{name}: {done} of {total} jobs done"]
+    some = f"all {total} jobs" if total > 1 else "the one job"
+    lines = [f"{name}: {some} done" if total and done == total else f"{name}: {done} of {counted(total, 'job')} done"]
     if report.reason:
         lines.append(f"stopped early: {report.reason}")
     elif report.exit_code == INTERRUPTED:

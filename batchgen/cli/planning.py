@@ -107,7 +107,7 @@ class Draft:
         self.planner.unpriced(filter(None, lines))
         plan = self.planner.finish(jobs, set_keys(self.manifest.profiles.values()))
         if plan.unpriced:
-            raise UsageError("\n".join(plan.unpriced))
+            raise UsageError("\n".join(f"{self.manifest.path}: {line}" for line in plan.unpriced))
         return replace(plan, shard=self.manifest.shard)
 
 
@@ -161,8 +161,8 @@ def cost_text(plan: Plan) -> str:
     known = ""
     if plan.cost or not plan.unpriced_models:
         known = f"about {money_text(plan.cost)} by the price list"
-        if plan.low < plan.high:
-            known += f", from {money_text(plan.low)} to {money_text(plan.high)}"
+        least, most = money_text(plan.low), money_text(plan.high)
+        known += f", from {least} to {most}" if least != most else ""
     unknown = f"no price known for {', '.join(plan.unpriced_models)}" if plan.unpriced_models else ""
     return "; ".join(filter(None, (known, unknown)))
 

@@ -156,7 +156,8 @@ class Keyring:
     def gone(self, now: float) -> str | None:
         """Why this provider is out, in a sentence; None while its jobs stay with it."""
         if self.parked is not None:
-            return f"{self._provider} {STOPPED[type(self.parked)][0]} ({self.parked.message})"
+            said = f"{STOPPED[type(self.parked)][0]} ({self.parked.message})"
+            return f"{self._provider} {self._each_key or said}"
         since = self.failing_since()
         if since is None or not (now >= self.gives_up_at() or (self.is_down and now - since >= DOWN_AFTER)):
             return None
@@ -222,13 +223,26 @@ class Keyring:
         """Which keys get nothing more and why, while others go on."""
         if not self._live:
             return None
+        return ", ".join(f"key {key} dropped: {words}" for key, words in self._lost_keys.items()) or None
+
+    @property
+    def _lost_keys(self) -> dict[str, str]:
+        """Why each key that gets nothing more does not, by the name of its variable."""
         lost = {gate.key or "": gate.parked for gate in self._gates if gate.parked is not None}
-        return ", ".join(f"key {key} dropped: {why(lost[key])}" for key in sorted(lost)) or None
+        return {key: why(lost[key]) for key in sorted(lost)}
+
+    @property
+    def _each_key(self) -> str | None:
+        """How the last of several keys was lost, where each has a reason of its own."""
+        lost = self._lost_keys
+        if len(set(lost.values())) < 2:
+            return None
+        return f"has no key left: {', '.join(f'{key}: {words}' for key, words in lost.items())}"
 
     def _waiting(self, due: float | None, now: float) -> tuple[float | None, str | None]:
         lines = self._lines
         if self.parked is not None:
-            return None, f"stopped: {why(self.parked)}"
+            return None, f"stopped: {self._each_key or why(self.parked)}"
         if self.opens_at is not None and self.opens_at > now:
             return self.opens_at, "the hours of this run (--start-at)"
         if self.is_down:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from batchgen.providers.prices import exact
-from tests.acceptance.conftest import ROOT, Cli, Provider, Simulated, listed, numbered, until
+from tests.acceptance.conftest import QUICK, ROOT, Cli, Provider, Simulated, listed, numbered, until
 
 PRICE = "prices: {gpt-image-1-vip: 0.03}"
 FAULTS = [
@@ -94,6 +94,7 @@ def test_an_unknown_price_under_a_budget_is_told_before_anything_is_sent(cli: Cl
         cli.write("a.yaml", manifest(p, 3, max_cost="5").replace(f", {PRICE}", ""))
         for command in ("plan", "run"):
             (line,) = cli.run(command, "a.yaml", code=2).stderr.splitlines()
+            assert line.startswith("a.yaml: max_cost can't be kept: ")
             assert "model 'gpt-image-1-vip' of provider 'tu-zi' has no price" in line
             assert "write providers.tu-zi.prices: {gpt-image-1-vip: 0.03}" in line
         assert p.posts == 0
@@ -152,3 +153,11 @@ def test_the_provider_that_takes_over_is_paid_by_its_own_prices_within_the_same_
     for command in ("plan", "run"):
         (line,) = cli.run(command, "b.yaml", code=2).stderr.splitlines()
         assert "model 'm' of provider 'tu-zi' has no price" in line
+
+
+def test_a_plan_gives_no_range_whose_ends_read_alike(cli: Cli) -> None:
+    prices = "prices: {gpt-image-1: {per_image: 0.2, tokens: {input: 5, output: 40}}}"
+    provider = f"openai: {{base_url: simulator, {QUICK}, {prices}}}"
+    text = f"provider: openai\nproviders: {{{provider}}}\ndefaults: {{model: gpt-image-1}}\njobs:\n"
+    cli.write("a.yaml", text + listed(numbered(2)))
+    assert "cost      about 0.40 by the price list\n" in cli.run("plan", "a.yaml", code=0).stdout

@@ -231,6 +231,19 @@ async def test_the_provider_stops_with_its_last_key() -> None:
     assert await ring.enter("m", 1, never) is None
 
 
+async def test_keys_that_were_lost_for_different_reasons_are_each_told_by_name() -> None:
+    ring = keyring(None, "A", "B")
+    first = await taken(ring)
+    ring.park(first.gate, BadKey("wrong"))
+    ring.park((await taken(ring)).gate, QuotaSpent("no money left"))
+    told = {first.key: "the key was refused (wrong)"}
+    told[({"A", "B"} - {first.key}).pop()] = "out of credit (no money left)"
+    words = f"has no key left: A: {told['A']}, B: {told['B']}"
+    assert ring.gone(0.0) is not None
+    assert str(ring.gone(0.0)).endswith(words)
+    assert ring.status(None, 0.0).reason == f"stopped: {words}"
+
+
 async def test_a_wrong_address_is_not_the_keys_fault_and_stops_them_all() -> None:
     ring = keyring(None, "A", "B")
     ring.park((await taken(ring)).gate, WrongAddress("404"))

@@ -66,7 +66,7 @@ def text_of(
 
 def test_a_batch_that_is_done_says_so_and_where_the_images_are() -> None:
     assert text_of() == (
-        "demo: all 1 jobs done\n\n"
+        "demo: the one job done\n\n"
         "images   out/demo/images\n"
         "cost     0.09 by the price list, for the whole batch; 0.00 in this run\n"
         "time     13 min in this run: 3 requests, 1 image"
