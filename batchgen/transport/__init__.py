@@ -13,7 +13,7 @@ import ssl
 import time
 import unicodedata
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -26,9 +26,9 @@ import httpx2 as httpx
 
 from batchgen.codecs.base import Call
 from batchgen.errors import BadKey, Interrupted, JobError, NotSent
-from batchgen.transport.lines import Line, Lines, Route
+from batchgen.transport.exchange import CONNECT_SECONDS, Headers, Line, Request, Response, Route
+from batchgen.transport.lines import Lines
 
-CONNECT_SECONDS: Final = 15.0
 _SLICE: Final = 64 * 1024
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 _URL: Final = re.compile(r"(?i)(https?)://([^/?#]*)([^#]*)")
@@ -244,36 +244,32 @@ class Transport:
         pin = None if proxy else pin
         route = Route(address.scheme, address.host, pin or address.host, address.port, proxy)
         line = await self._lines.take(route)
-        response: httpcore2.Response | None = None
         try:
             try:
-                request = _request(call, address, route, authorization=authorization, timeout=timeout)
-                response = await line.handle_async_request(request)
+                request = _request(call, address, authorization=authorization, timeout=timeout)
+                response = await line.exchange(request)
                 head = Head(response.status, _headers(response.headers))
                 yield head
                 async for piece in _body(head, response):
                     yield piece
             finally:
                 with anyio.CancelScope(shield=True):
-                    await self._end(route, line, response)
+                    await self._end(route, line)
         except Exception as error:  # the library lets some foreign ones through; each must become a leaf
             raise translate(error, address.host, timeout) from error
 
-    async def _end(self, route: Route, line: Line, response: httpcore2.Response | None) -> None:
+    async def _end(self, route: Route, line: Line) -> None:
         try:
-            if response is not None:
-                await response.aclose()
+            await line.release()
         finally:
             for spent in self._lines.give_back(route, line):
                 await self._lines.close(spent)
 
 
-def _request(
-    call: Call, address: Address, route: Route, *, authorization: str | None, timeout: float
-) -> httpcore2.Request:
+def _request(call: Call, address: Address, *, authorization: str | None, timeout: float) -> Request:
     headers = {"host": address.netloc, "user-agent": "batchgen", "accept": "*/*", "accept-encoding": "identity"}
     headers.update((name.lower(), value) for name, value in call.headers.items())
-    content: bytes | AsyncIterable[bytes] | None = None
+    content: bytes | AsyncIterable[bytes] = b""
     if call.content_type is not None:
         headers["content-type"] = call.content_type
     if authorization is not None:
@@ -287,23 +283,12 @@ def _request(
         headers.update((name, form.headers[name]) for name in ("content-type", "content-length"))
         assert isinstance(form.stream, httpx.AsyncByteStream)
         content = form.stream
-    # The target is handed over raw: a signature covers the query byte for byte.
-    url = httpcore2.URL(
-        scheme=address.scheme.encode(),
-        host=route.address.encode(),
-        # Left out where it is the scheme's own: a proxy is given the address as it was written.
-        port=None if address.port == address.default_port else address.port,
-        target=address.target.encode("ascii"),
-    )
-    extensions = {
-        "sni_hostname": address.host,
-        "timeout": {"connect": CONNECT_SECONDS, "read": timeout, "write": timeout, "pool": CONNECT_SECONDS},
-    }
     raw = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()]
-    return httpcore2.Request(call.method, url, headers=raw, content=content, extensions=extensions)
+    # The target is handed over raw: a signature covers the query byte for byte.
+    return Request(call.method, address.target.encode("ascii"), raw, content, timeout)
 
 
-def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+def _headers(raw: Headers) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, value in raw:
         key, text = name.decode("latin-1").lower(), _text(value)
@@ -318,10 +303,9 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _body(head: Head, response: httpcore2.Response) -> AsyncIterator[bytes]:
+def _body(head: Head, response: Response) -> AsyncIterator[bytes]:
     """The body as it arrives, decompressed where it came compressed without being asked."""
-    assert isinstance(response.stream, AsyncIterable)
     if head.headers.get("content-encoding", "identity") == "identity":
-        return aiter(response.stream)
-    stream = _Compressed(response.stream)
-    return httpx.Response(head.status, headers=response.headers, stream=stream).aiter_bytes()
+        return response.body
+    stream = _Compressed(response.body)
+    return httpx.Response(head.status, headers=list(response.headers), stream=stream).aiter_bytes()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import enum
 import ssl
-from collections.abc import AsyncIterable
-from typing import Final, Self
+from collections.abc import AsyncIterator
+from typing import Final
 
 import httpcore2
 
 from batchgen.transport.answer import Answer, NoAnswer
+from batchgen.transport.exchange import CONNECT_SECONDS, Request, Response, Route
 from batchgen.transport.wire import Network, Stream
 
 _READ: Final = 64 * 1024
@@ -27,10 +28,10 @@ class _State(enum.Enum):
 
 
 class Connection:
-    """A way to `origin`, with TLS if its scheme says so."""
+    """A way to the host of `route`, with TLS if its scheme says so. See `Line`."""
 
-    def __init__(self, origin: httpcore2.Origin, *, ssl_context: ssl.SSLContext) -> None:
-        self._origin = origin
+    def __init__(self, route: Route, *, ssl_context: ssl.SSLContext) -> None:
+        self._route = route
         self._ssl_context = ssl_context
         self._stream: Stream | None = None
         self._answer = Answer()
@@ -46,27 +47,26 @@ class Connection:
         """Whether it is idle, and the other side has neither closed it nor sent what nobody asked for."""
         return self.idle and self._stream is not None and not self._stream.get_extra_info("is_readable")
 
-    async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
-        """Send it and wait for the head of the answer; close the response in any case. Raises the library's errors."""
+    async def exchange(self, request: Request) -> Response:
+        """Send it and wait for the head of the answer. Raises the library's errors."""
         if self._state not in (_State.NEW, _State.IDLE):
             raise httpcore2.ConnectionNotAvailable
         self._state = _State.ACTIVE
-        patience = request.extensions["timeout"]
+        answer = self._answer
         try:
             head = _head(request)
             if self._stream is None:
-                self._stream = await self._connected(request, patience["connect"])
-            self._answer.begin()
-            await _send(self._stream, head, request, patience["write"])
-            while not self._answer.head:
-                await self.read(patience["read"])
+                self._stream = await self._connected()
+            answer.begin()
+            await _send(self._stream, head, request)
+            while not answer.head:
+                await self.read(request.timeout)
         except BaseException:  # cancelled too
             await self.aclose()
             raise
-        body = _Body(self, self._answer, patience["read"])
-        return httpcore2.Response(self._answer.status, headers=self._answer.headers, content=body)
+        return Response(answer.status, answer.headers, _Body(self, answer, request.timeout))
 
-    async def read(self, timeout: float | None) -> None:  # noqa: ASYNC109 - counted between bytes
+    async def read(self, timeout: float) -> None:  # noqa: ASYNC109 - counted between bytes
         """Let the answer have what comes next. Raises the library's errors."""
         assert self._stream is not None
         data = await self._stream.read(_READ, timeout)
@@ -92,23 +92,20 @@ class Connection:
         if self._stream is not None:
             await self._stream.aclose()
 
-    async def _connected(self, request: httpcore2.Request, timeout: float) -> Stream:  # noqa: ASYNC109 - as above
-        stream = await Network().connect_tcp(self._origin.host.decode("ascii"), self._origin.port, timeout)
-        if self._origin.scheme != b"https":
+    async def _connected(self) -> Stream:
+        stream = await Network().connect_tcp(self._route.address, self._route.port, CONNECT_SECONDS)
+        if self._route.scheme == "http":
             return stream
-        return await stream.start_tls(self._ssl_context, request.extensions["sni_hostname"], timeout)
+        return await stream.start_tls(self._ssl_context, self._route.name, CONNECT_SECONDS)
 
 
-class _Body:
+class _Body(AsyncIterator[bytes]):
     """The body as it arrives."""
 
-    def __init__(self, connection: Connection, answer: Answer, patience: float | None) -> None:
+    def __init__(self, connection: Connection, answer: Answer, patience: float) -> None:
         self._connection = connection
         self._answer = answer
         self._patience = patience
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> bytes:
         while not self._answer.pieces:
@@ -117,14 +114,10 @@ class _Body:
             await self._connection.read(self._patience)
         return self._answer.pieces.popleft()
 
-    async def aclose(self) -> None:
-        """The exchange is over, be it that nobody read to the end."""
-        await self._connection.release()
 
-
-def _head(request: httpcore2.Request) -> bytes:
+def _head(request: Request) -> bytes:
     """The request line and the headers. Raises `LocalProtocolError` for what they can't carry."""
-    lines = [b"%b %b HTTP/1.1" % (request.method, request.url.target)]
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target)]
     lines += [b"%b: %b" % header for header in request.headers]
     head = b"\r\n".join((*lines, b"", b""))
     if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
@@ -132,11 +125,14 @@ def _head(request: httpcore2.Request) -> bytes:
     return head
 
 
-async def _send(stream: Stream, head: bytes, request: httpcore2.Request, timeout: float) -> None:  # noqa: ASYNC109 - as above
-    assert isinstance(request.stream, AsyncIterable)
+async def _send(stream: Stream, head: bytes, request: Request) -> None:
+    content, timeout = request.content, request.timeout
     try:
         await stream.write(head, timeout)
-        async for piece in request.stream:
-            await stream.write(piece, timeout)
+        if not isinstance(content, bytes):
+            async for piece in content:
+                await stream.write(piece, timeout)
+        elif content:
+            await stream.write(content, timeout)
     except httpcore2.WriteError:
         pass  # a server may answer, and close, before it has read everything: its answer counts

@@ -9,35 +9,15 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-import httpcore2
-import httpx2 as httpx
-
-from batchgen.errors import UsageError
 from batchgen.transport.connection import Connection
-from batchgen.transport.wire import Network
+from batchgen.transport.exchange import Line, Route
+from batchgen.transport.proxied import Proxied
 
 # Shorter than the idle limit of common servers (5 s and more): a connection that the server has just
 # closed turns a POST into one with an unknown outcome.
 REUSE_SECONDS: Final = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a line leads: scheme and port, the IP address or host to connect to, and through which proxy.
-
-    Lines to one address are told apart by `name`, the host that TLS has checked the certificate of.
-    """
-
-    scheme: str
-    name: str
-    address: str
-    port: int
-    proxy: str | None = None
-
-
-Line: TypeAlias = Connection | httpcore2.AsyncHTTPProxy
 
 
 @dataclass(slots=True)
@@ -60,7 +40,7 @@ class Lines:
         """The line used last, which is the likeliest to be alive, or a new one. Raises `UsageError`."""
         while idle := self._idle.get(route):
             last = idle.pop()
-            if self._clock() - last.since <= REUSE_SECONDS and _alive(last.line):
+            if self._clock() - last.since <= REUSE_SECONDS and last.line.alive:
                 return last.line
             await self.close(last.line)
         line = self._new(route)
@@ -71,7 +51,7 @@ class Lines:
         """After an exchange, however it ended; returns what is to be closed: it, or what was idle for too long."""
         if line not in self._open:
             return []
-        if isinstance(line, Connection) and not line.idle:
+        if not line.idle:
             return [line]
         now, spent = self._clock(), []
         self._idle.setdefault(route, []).append(_Idle(line, now))
@@ -96,26 +76,5 @@ class Lines:
 
     def _new(self, route: Route) -> Line:
         if route.proxy is None:
-            origin = httpcore2.Origin(route.scheme.encode(), route.address.encode(), route.port)
-            return Connection(origin, ssl_context=self._verify)
-        try:
-            proxy = httpx.Proxy(route.proxy)
-            if proxy.url.scheme not in ("http", "https"):
-                raise ValueError("another kind of proxy")
-        except (ValueError, httpx.InvalidURL) as error:
-            text = "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY can't be used: give an http or https one"
-            raise UsageError(text) from error
-        return httpcore2.AsyncHTTPProxy(
-            httpcore2.URL(scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=b"/"),
-            proxy_auth=proxy.raw_auth,
-            ssl_context=self._verify,
-            max_connections=1,
-            max_keepalive_connections=1,
-            keepalive_expiry=REUSE_SECONDS,
-            network_backend=Network(),
-        )
-
-
-def _alive(line: Line) -> bool:
-    """Whether nobody has closed it; a proxy's line finds that out by itself."""
-    return not isinstance(line, Connection) or line.alive
+            return Connection(route, ssl_context=self._verify)
+        return Proxied(route, route.proxy, ssl_context=self._verify, reuse=REUSE_SECONDS)
