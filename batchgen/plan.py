@@ -15,6 +15,7 @@ from operator import attrgetter
 from batchgen.ledger.records import Difference, Outstanding, Standing
 from batchgen.limiter import stated
 from batchgen.model import Job, JobState
+from batchgen.progress import duration
 from batchgen.providers.costs import PriceList, no_price
 from batchgen.providers.keys import missing_key, needs_key, partly_set, without_key
 from batchgen.providers.prices import currency, money_text
@@ -288,8 +289,7 @@ class Planner:
         for name in self._requests:
             profile = self._profiles[name]
             if profile.link_ttl < SHORT_LINK_LIFE:
-                minutes = profile.link_ttl / 60
-                yield f"links of '{name}' live only {minutes:.0f} min: let the run download as it goes"
+                yield f"links of '{name}' live only {duration(profile.link_ttl)}: let the run download as it goes"
 
 
 def typical_latency(profile: Profile) -> float:

@@ -147,12 +147,12 @@ class Fetcher:
     async def _pour(self, head: Head, body: AsyncIterator[bytes], part: PartialFile) -> None:
         size = whole_size(head)
         if size is not None and size > self.max_bytes:
-            raise BadImage(f"the file has {size} bytes, more than the {self.max_bytes} allowed")
+            raise BadImage(f"the file has {size} bytes, more than the {self.max_bytes} of max_image_bytes")
         part.validator = validator(head)
         async for piece in body:
             # One thread hop per megabyte: a hop for every piece would triple the work.
             if part.size + len(piece) > self.max_bytes:
-                raise BadImage(f"the file is larger than the {self.max_bytes} bytes allowed")
+                raise BadImage(f"the file is larger than max_image_bytes, {self.max_bytes} bytes")
             if part.gather(piece):
                 await anyio.to_thread.run_sync(part.flush)
         if size is not None and part.size != size:

@@ -63,7 +63,7 @@ def decoded(text: str, max_bytes: int) -> Iterator[bytes]:
     if length == 0:
         raise BadImage("the inline image is empty")
     if length * 3 // 4 > max_bytes:
-        raise BadImage(f"the inline image is larger than the {max_bytes} bytes allowed")
+        raise BadImage(f"the inline image is larger than max_image_bytes, {max_bytes} bytes")
     for start in range(0, length, SLICE):
         piece = text[start : min(start + SLICE, length)].replace("-", "+").replace("_", "/")
         try:

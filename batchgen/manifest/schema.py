@@ -110,7 +110,9 @@ class MatrixSection(BaseModel):
 
 
 class JobRow(Section):
-    """One job as written, or the `defaults` of all. Only keys in `model_fields_set` were written."""
+    """One job, or the `defaults` of all."""
+
+    # As written: what was not written is no key of `model_fields_set`.
 
     id: Name = None
     prompt: Filled = None

@@ -68,7 +68,7 @@ def test_padding_before_the_end_is_garbage_also_where_a_slice_ends() -> None:
 
 def test_an_image_of_exactly_the_allowed_size_passes_and_one_byte_more_does_not(tmp_path: Path) -> None:
     spool(encode(bytes(100)), tmp_path, "a", 100)
-    with pytest.raises(BadImage, match="100 bytes allowed"):
+    with pytest.raises(BadImage, match="max_image_bytes, 100 bytes"):
         spool(encode(bytes(101)), tmp_path, "b", 100)
 
 

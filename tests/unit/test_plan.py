@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from batchgen.ledger.records import Change, Difference, Outstanding, Standing
@@ -141,3 +143,10 @@ def test_an_open_request_whose_model_lost_its_price_can_not_be_kept_within_a_bud
         planner.add(running)
         plan = planner.finish(Difference(), ("A_KEY",))
         assert (plan.requests, len(plan.unpriced)) == (0, told)
+
+
+def test_links_that_live_for_seconds_are_told_in_seconds() -> None:
+    planner = Planner({**PROFILES, "apiyi": replace(APIYI, link_ttl=20.0)})
+    planner.add(standing(1))
+    told = planner.finish(Difference(), ("A_KEY",)).warnings
+    assert "links of 'apiyi' live only 20 s: let the run download as it goes" in told
