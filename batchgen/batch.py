@@ -19,6 +19,7 @@ import anyio
 
 from batchgen.assembly import Around, assembled
 from batchgen.budget import prepare
+from batchgen.clock import Steady
 from batchgen.engines.ray import Cluster
 from batchgen.errors import UsageError, WorkspaceError
 from batchgen.images.fetch import clean_leftovers
@@ -67,7 +68,7 @@ class RunOptions:
     keys: Mapping[str, str] = field(default_factory=dict)
     sink: Sink = field(default_factory=NullSink)
     stop: StopSignal = field(default_factory=StopSignal)
-    now: Callable[[], float] = time.time
+    now: Callable[[], float] = dataclasses.field(default_factory=Steady)
     cluster: Cluster | None = None
     """Where the work is done; None: in this process."""
     review: Review = accept
@@ -82,7 +83,7 @@ class FetchOptions:
     concurrency: int | None = None
     sink: Sink = field(default_factory=NullSink)
     stop: StopSignal = field(default_factory=StopSignal)
-    now: Callable[[], float] = time.time
+    now: Callable[[], float] = dataclasses.field(default_factory=Steady)
 
 
 def default_workspace(manifest: Path, shard: Shard | None = None) -> Path:

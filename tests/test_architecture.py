@@ -52,6 +52,7 @@ RINGS = {
     "images": 2,
     "storage": 2,
     "simulator": 2,
+    "clock": 2,
     "replies": 3,
     "worker": 3,
     "engines": 3,

@@ -18,6 +18,7 @@ from batchgen.alike import NAMED
 from batchgen.cli import CRASHED, first_of, own_error
 from batchgen.cli.colours import lively
 from batchgen.cli.runlog import RUN_LOG, run_log
+from batchgen.clock import Steady
 from batchgen.errors import BatchgenError
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Filter
@@ -41,9 +42,9 @@ _BEGUN = frozenset(JobState) - _PENDING - {JobState.DONE}
 def watcher(quiet: bool, downloads: bool = True) -> Tally:
     """A bar for a terminal, plain lines for anything else, nothing for `--quiet`."""
     if quiet:
-        return Tally(time.time, downloads=downloads)
+        return Tally(Steady(), downloads=downloads)
     face = Bar if lively(sys.stderr) else PlainLines
-    return face(time.time, sys.stderr, downloads=downloads)
+    return face(Steady(), sys.stderr, downloads=downloads)
 
 
 @contextmanager
