@@ -32,7 +32,8 @@ class Hand:
         self._provider = provider
         self._context = context
         self._routing = context.routing
-        self._jobs: deque[PendingJob] = deque()
+        self._jobs: deque[tuple[str, PendingJob]] = deque()
+        """Each with its model, as this provider calls it."""
         self._turns = -1
         self._looked = NEVER
         self._retries: list[float] = []
@@ -45,20 +46,17 @@ class Hand:
     @property
     def models(self) -> list[str]:
         """Those of the jobs in hand, as this provider calls them."""
-        return list(dict.fromkeys(self._model(pending) for pending in self._jobs))
+        return list(dict.fromkeys(model for model, _ in self._jobs))
 
     def take(self, closed: Collection[str]) -> PendingJob | None:
         """The next one whose model is not among the `closed`; None when there is none."""
-        for place, pending in enumerate(self._jobs):
-            if self._model(pending) not in closed:
+        for place, (model, pending) in enumerate(self._jobs):
+            if model not in closed:
                 del self._jobs[place]
-                if all(one.job.model != pending.job.model for one in self._jobs):
+                if all(one.job.model != pending.job.model for _, one in self._jobs):
                     self._looked = NEVER  # there may be more of it behind those of the others
                 return pending
         return None
-
-    def _model(self, pending: PendingJob) -> str:
-        return pending.job.models.get(self._provider, pending.job.model)
 
     def give_back(self, *jobs: PendingJob) -> None:
         """Leave these to whoever takes them next."""
@@ -67,17 +65,16 @@ class Hand:
 
     def drop(self) -> None:
         """Give everything back."""
-        self.give_back(*self._jobs)
+        self.give_back(*(pending for _, pending in self._jobs))
         self._jobs.clear()
 
     def sort_out(self, now: float) -> None:
         """Give back what goes to another provider now."""
-        held, self._jobs = self._jobs, deque()
-        for pending in held:
-            if self._routing.goes_to(pending.route, self._provider, now):
-                self._jobs.append(pending)
-            else:
-                self.give_back(pending)
+        routes = {pending.route for _, pending in self._jobs}
+        lost = {route for route in routes if not self._routing.goes_to(route, self._provider, now)}
+        if lost:
+            self.give_back(*(pending for _, pending in self._jobs if pending.route in lost))
+            self._jobs = deque(one for one in self._jobs if one[1].route not in lost)
 
     async def fill(self, now: float, most: int = BLOCK) -> None:
         """Take at most so many jobs that go here now."""
@@ -87,7 +84,7 @@ class Hand:
         """Take jobs of other models than those in hand, which wait. Returns when to look again."""
         if now >= self._looked + LOOK_EVERY:
             self._looked = now
-            await self._fetch(now, BLOCK, without={pending.job.model for pending in self._jobs})
+            await self._fetch(now, BLOCK, without={pending.job.model for _, pending in self._jobs})
         return self._looked + LOOK_EVERY
 
     def expect(self, at: float) -> None:
@@ -151,7 +148,7 @@ class Hand:
                 continue
             started.add(pending.key)
             self._routing.claimed.add(pending.key)
-            self._jobs.append(pending)
+            self._jobs.append((pending.job.models.get(self._provider, pending.job.model), pending))
 
     async def next_due(self, now: float) -> float | None:
         """When the first job that goes here now may be sent: 0.0 for at once, None when there is none."""

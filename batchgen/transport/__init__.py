@@ -13,20 +13,19 @@ import ssl
 import time
 import unicodedata
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
 
-import anyio
 import httpcore2
 import httpx2 as httpx
 
 from batchgen.codecs.base import Call
 from batchgen.errors import BadKey, Interrupted, JobError, NotSent
-from batchgen.transport.exchange import CONNECT_SECONDS, Headers, Line, Request, Response, Route
+from batchgen.transport.exchange import CONNECT_SECONDS, Line, Request, Response, Route
 from batchgen.transport.lines import Lines
 
 _SLICE: Final = 64 * 1024
@@ -201,8 +200,7 @@ class Transport:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with anyio.CancelScope(shield=True):
-            await self._lines.aclose()
+        await self._lines.aclose()
 
     def proxied(self, url: str) -> bool:
         """Whether `url` goes through a proxy, which resolves its host by itself."""
@@ -253,8 +251,7 @@ class Transport:
                 async for piece in _body(head, response):
                     yield piece
             finally:
-                with anyio.CancelScope(shield=True):
-                    await self._end(route, line)
+                await self._end(route, line)
         except Exception as error:  # the library lets some foreign ones through; each must become a leaf
             raise translate(error, address.host, timeout) from error
 
@@ -283,12 +280,11 @@ def _request(call: Call, address: Address, *, authorization: str | None, timeout
         headers.update((name, form.headers[name]) for name in ("content-type", "content-length"))
         assert isinstance(form.stream, httpx.AsyncByteStream)
         content = form.stream
-    raw = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()]
     # The target is handed over raw: a signature covers the query byte for byte.
-    return Request(call.method, address.target.encode("ascii"), raw, content, timeout)
+    return Request(call.method, address.target, headers, content, timeout)
 
 
-def _headers(raw: Headers) -> dict[str, str]:
+def _headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, value in raw:
         key, text = name.decode("latin-1").lower(), _text(value)

@@ -117,12 +117,11 @@ class _Body(AsyncIterator[bytes]):
 
 def _head(request: Request) -> bytes:
     """The request line and the headers. Raises `LocalProtocolError` for what they can't carry."""
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target)]
-    lines += [b"%b: %b" % header for header in request.headers]
-    head = b"\r\n".join((*lines, b"", b""))
-    if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1 or b"\0" in head:
+    lines = [f"{request.method} {request.target} HTTP/1.1", *map(": ".join, request.headers.items())]
+    head = "\r\n".join((*lines, "", ""))
+    if head.count("\n") != len(lines) + 1 or head.count("\r") != len(lines) + 1 or "\0" in head:
         raise httpcore2.LocalProtocolError("a line break in a header")
-    return head
+    return head.encode()
 
 
 async def _send(stream: Stream, head: bytes, request: Request) -> None:

@@ -6,13 +6,11 @@ Only shapes; nothing here sends. Errors of an exchange are the HTTP library's cl
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 CONNECT_SECONDS: Final = 15.0
-
-Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +29,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent: the target byte for byte, the headers whole, the content in one or in pieces.
+    """What is sent: the target as it is to arrive, all headers, the content in one or in pieces.
 
     `timeout` is how many seconds the other side may take or send nothing.
     """
 
     method: str
-    target: bytes
-    headers: Headers
+    target: str
+    headers: Mapping[str, str]
     content: bytes | AsyncIterable[bytes]
     timeout: float
 
@@ -48,7 +46,7 @@ class Response:
     """A final status, its headers as they were written, and the body while it arrives."""
 
     status: int
-    headers: Headers
+    headers: Sequence[tuple[bytes, bytes]]
     body: AsyncIterator[bytes]
 
 
@@ -67,7 +65,7 @@ class Line(Protocol):
         """Send it and wait for the head of the answer."""
 
     async def release(self) -> None:
-        """The exchange is over, be it that nobody read to the end."""
+        """The exchange is over, be it that nobody read to the end, or that the caller was cancelled."""
 
     async def aclose(self) -> None:
         """Close at once, also when cancelled."""

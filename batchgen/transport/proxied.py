@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterable
 from typing import Final
 
+import anyio
 import httpcore2
 import httpx2 as httpx
 
@@ -35,13 +36,13 @@ class Proxied:
             scheme=route.scheme.encode(),
             host=route.address.encode(),
             port=None if route.port == _PORTS[route.scheme] else route.port,
-            target=request.target,
+            target=request.target.encode("ascii"),
         )
         begin, wait = CONNECT_SECONDS, request.timeout
         sent = httpcore2.Request(
             request.method,
             url,
-            headers=request.headers,
+            headers=[(name.encode("ascii"), value.encode()) for name, value in request.headers.items()],
             content=request.content,
             extensions={
                 "sni_hostname": route.name,
@@ -56,11 +57,13 @@ class Proxied:
         """The exchange is over, be it that nobody read to the end."""
         response, self._response = self._response, None
         if response is not None:
-            await response.aclose()
+            with anyio.CancelScope(shield=True):
+                await response.aclose()
 
     async def aclose(self) -> None:
         """Close what it holds."""
-        await self._proxy.aclose()
+        with anyio.CancelScope(shield=True):
+            await self._proxy.aclose()
 
 
 def _proxy(address: str, ssl_context: ssl.SSLContext, reuse: float) -> httpcore2.AsyncHTTPProxy:
