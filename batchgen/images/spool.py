@@ -59,7 +59,8 @@ def decoded(text: str, max_bytes: int) -> Iterator[bytes]:
         raise BadImage("the inline image is not valid base64")
     if any(space in text for space in " \t\r\n"):
         text = "".join(text.split())
-    length = len(text.rstrip("="))
+    end = text[-SLICE:]  # of the whole text, megabytes would be copied for the sake of one letter
+    length = len(text) - len(end) + len(end.rstrip("="))
     if length == 0:
         raise BadImage("the inline image is empty")
     if length * 3 // 4 > max_bytes:
