@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from batchgen.codecs.redact import without_keys
-from batchgen.engines.sealed import Sealed, Secret
+from batchgen.engines.sealed import Secret
 from batchgen.errors import BadReference, BatchgenError, NoWorker
 from batchgen.events import Event, Failed
 from batchgen.model import Submission, Work
@@ -74,7 +74,7 @@ class Hello:
     pid: int
     version: str
     code: str
-    public: int
+    public: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class Opening:
     """What a worker is opened with. `settings` hold no keys: these are in `keys`. `probe` is what `PROBE` holds."""
 
     settings: WorkerSettings
-    keys: Sealed
+    keys: bytes
     probe: str
 
 

@@ -80,6 +80,7 @@ def _library() -> ModuleType:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its own, about its own dependencies
+            import nacl.public  # noqa: F401 - keys are sealed with it
             import ray
             import ray.exceptions
             import ray.util.scheduling_strategies

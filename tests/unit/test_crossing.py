@@ -39,7 +39,7 @@ EVENTS: list[Event] = [
     Saved(path="images/a.png", sha256="0" * 64, bytes=1, width=1, height=1, format="png", warnings=("small",)),
 ]
 
-OTHERS = [Asks(), Said(30, "batchgen.worker", "line"), Hello(host="h", pid=1, version="1", code="c", public=2)]
+OTHERS = [Asks(), Said(30, "batchgen.worker", "line"), Hello(host="h", pid=1, version="1", code="c", public=b"p")]
 
 
 def leaves(kind: type[JobError] = JobError) -> Iterator[type[JobError]]:

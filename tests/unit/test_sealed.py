@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-from dataclasses import replace
-
 import pytest
 
 from batchgen.engines.sealed import Secret, seal
@@ -14,14 +11,14 @@ KEYS = b'{"tu-zi": {"TUZI_API_KEY": "sk-4f9a1c7e2b"}}'
 
 def test_what_is_sealed_for_a_secret_is_opened_by_it_and_holds_no_key_on_the_way() -> None:
     secret = Secret()
-    carried = pickle.dumps(seal(KEYS, secret.public))
+    carried = seal(KEYS, secret.public)
     assert b"sk-4f9a1c7e2b" not in carried
-    assert secret.opened(pickle.loads(carried)) == KEYS
+    assert secret.opened(carried) == KEYS
 
 
 def test_the_same_keys_are_never_sealed_alike() -> None:
     public = Secret().public
-    assert seal(KEYS, public).text != seal(KEYS, public).text
+    assert seal(KEYS, public) != seal(KEYS, public)
 
 
 def test_another_secret_and_a_changed_text_are_refused() -> None:
@@ -30,14 +27,9 @@ def test_another_secret_and_a_changed_text_are_refused() -> None:
     with pytest.raises(ValueError, match="another worker"):
         Secret().opened(sealed)
     with pytest.raises(ValueError, match="changed"):
-        secret.opened(replace(sealed, text=bytes([sealed.text[0] ^ 1]) + sealed.text[1:]))
-
-
-@pytest.mark.parametrize("public", [0, 1, -1])
-def test_a_number_that_gives_the_secret_away_is_refused(public: int) -> None:
-    with pytest.raises(ValueError, match="no public number"):
-        seal(KEYS, public)
+        secret.opened(bytes([sealed[0] ^ 1]) + sealed[1:])
 
 
 def test_a_secret_is_not_shown() -> None:
-    assert repr(Secret()) == "Secret()"
+    secret = Secret()
+    assert bytes(secret._key).hex() not in repr(secret) + repr(vars(secret))
