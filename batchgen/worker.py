@@ -121,9 +121,14 @@ class Worker:
             call, timeout=profile.timeout, authorization=f"Bearer {key}" if key else None
         )
         cut: Interrupted | None = None
+        # A gateway may keep a stream alive for ever whose upstream died long ago.
+        longest = profile.timeout + self._settings.task_patience
+        give_up = self._now() + longest
         try:
             async with aclosing(stream):
                 async for item in stream:
+                    if self._now() > give_up:
+                        raise Interrupted(f"the answer did not end within {longest:.0f} s")
                     for fact in reply.take(item):
                         yield fact
                     if (early := reply.early(item)) is not None:

@@ -129,7 +129,7 @@ SETTINGS: Final[Mapping[str, Key]] = {
     "max_cost": Key("number", "", "What all runs of the batch together may cost, in the currency of the prices."),
     "concurrency": Key("number", "each provider's", "Requests at once, over all providers."),
     "patience": Key("duration", "30m", "How long a provider may be down before the run leaves."),
-    "task_patience": Key("duration", "30m", "How long a task of an earlier attempt may still take."),
+    "task_patience": Key("duration", "30m", "How long a known task may still take, and an answer that comes in drips."),
     "max_image_bytes": Key("number", "67108864", "A larger image is cut off."),
 }
 
