@@ -250,31 +250,24 @@ class SubmitLane:
             following = await self._once(following, attempt)
 
     async def _once(self, work: Submission | Recovery, attempt: Attempt) -> Recovery | None:
-        context, told = self._context, None
-        try:
-            async with aclosing(context.engine.run(work)) as events:
-                async for event in events:
-                    match event:
-                        case TaskSeen(task_id):
-                            attempt.task_id = task_id
-                            await context.ledger.task_seen(attempt.id, task_id)
-                        case Allowance():
-                            if attempt.place is not None:
-                                attempt.place.told(event, context.now())
-                        case Replied(status, request_id, text):
-                            if told is not None:
-                                await told
-                            # Nothing is sent or fetched because of it, so what follows need not wait for its commit.
-                            told = context.ledger.replied(attempt.id, status, request_id, text)
-                        case Generated():
-                            await self._generated(event, work, attempt)
-                        case Failed(error):
-                            context.sink.event(attempt.job.id, self._provider, event)
-                            return await self._failed(error, work, attempt)
-                    context.sink.event(attempt.job.id, self._provider, event)
-        finally:
-            if told is not None:
-                await told
+        context = self._context
+        async with aclosing(context.engine.run(work)) as events:
+            async for event in events:
+                match event:
+                    case TaskSeen(task_id):
+                        attempt.task_id = task_id
+                        await context.ledger.task_seen(attempt.id, task_id)
+                    case Allowance():
+                        if attempt.place is not None:
+                            attempt.place.told(event, context.now())
+                    case Replied(status, request_id, text):
+                        await context.ledger.replied(attempt.id, status, request_id, text)
+                    case Generated():
+                        await self._generated(event, work, attempt)
+                    case Failed(error):
+                        context.sink.event(attempt.job.id, self._provider, event)
+                        return await self._failed(error, work, attempt)
+                context.sink.event(attempt.job.id, self._provider, event)
         return None
 
     async def _generated(

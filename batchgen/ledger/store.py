@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class Ledger:
     """The open ledger of one workspace, held alone. Made by `Ledger.open`; times are epoch seconds."""
 
     def __init__(self, writer: Writer, reader: Reader, now: Callable[[], float]) -> None:
-        self._write, self._begin = writer.write, writer.begin
+        self._write = writer.write
         self._read = reader.ask
         self._now = now
         self.reader = reader
@@ -196,10 +196,10 @@ class Ledger:
         """The provider named its task."""
         await self._write(lambda db: steps.task_seen(db, attempt_id, task_id))
 
-    def replied(self, attempt_id: int, status: int, request_id: str | None, text: str) -> Coroutine[None, None, None]:
-        """A reply came; up to 64 KiB of its text are kept, without base64. May be awaited after the next fact."""
+    async def replied(self, attempt_id: int, status: int, request_id: str | None, text: str) -> None:
+        """A complete reply came; its text without base64 is kept, up to 64 KiB."""
         params: Params = {"status": status, "request_id": request_id, "at": self._now()}
-        return self._begin(lambda db: steps.replied(db, attempt_id, params, text))
+        await self._write(lambda db: steps.replied(db, attempt_id, params, text))
 
     async def generated(
         self, attempt_id: int, generated: Generated, at: float, cost: float | None

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 import anyio
 
@@ -53,15 +53,13 @@ class Writer:
         Raises what the command raises, and `WorkspaceError` when the file can't be written. Waits to
         the end even when cancelled by a scope: a fact that was told is known to be told.
         """
-        return await self.begin(command)
-
-    def begin(self, command: Callable[[sqlite3.Connection], T]) -> Coroutine[None, None, T]:
-        """The same, to be awaited later: it goes before all that is written afterwards."""
         if self._closed:
             raise RuntimeError("the ledger is closed")
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((command, future))
-        return _result(future)
+        with anyio.CancelScope(shield=True):
+            await future
+        return cast(T, future.result())
 
     def close(self) -> None:
         """Take no more commands; `drain` ends when those already taken are done."""
@@ -111,12 +109,6 @@ class Writer:
                 future.set_exception(translate(result.error, self._workspace))
             else:
                 future.set_result(result)
-
-
-async def _result(future: asyncio.Future[object]) -> Any:  # Any: the type of the command's own result
-    with anyio.CancelScope(shield=True):
-        await future
-    return future.result()
 
 
 @asynccontextmanager

@@ -466,7 +466,7 @@ async def test_check_tells_what_contradicts_itself(tmp_path: Path) -> None:
 
 
 def test_the_writer_has_no_way_around_its_queue() -> None:
-    assert {name for name in vars(Writer) if not name.startswith("_")} == {"write", "begin", "close", "drain"}
+    assert {name for name in vars(Writer) if not name.startswith("_")} == {"write", "close", "drain"}
 
 
 def test_a_ledger_that_may_not_be_written_is_said_in_words_of_the_file_and_not_of_sqlite(tmp_path: Path) -> None:
