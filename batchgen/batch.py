@@ -68,7 +68,7 @@ class RunOptions:
     keys: Mapping[str, str] = field(default_factory=dict)
     sink: Sink = field(default_factory=NullSink)
     stop: StopSignal = field(default_factory=StopSignal)
-    now: Callable[[], float] = dataclasses.field(default_factory=Steady)
+    now: Callable[[], float] = field(default_factory=Steady)
     cluster: Cluster | None = None
     """Where the work is done; None: in this process."""
     review: Review = accept
@@ -83,7 +83,7 @@ class FetchOptions:
     concurrency: int | None = None
     sink: Sink = field(default_factory=NullSink)
     stop: StopSignal = field(default_factory=StopSignal)
-    now: Callable[[], float] = dataclasses.field(default_factory=Steady)
+    now: Callable[[], float] = field(default_factory=Steady)
 
 
 def default_workspace(manifest: Path, shard: Shard | None = None) -> Path:

@@ -54,10 +54,11 @@ class Answer:
                 self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade) as error:
             self.reusable = False
-            if not self.whole:
-                if self.head or isinstance(error, HttpParserUpgrade):
-                    raise NoAnswer(type(error).__name__) from error
-                self._refused = True
+            if self.whole:
+                return
+            if self.head or isinstance(error, HttpParserUpgrade):
+                raise NoAnswer(type(error).__name__) from error
+            self._refused = True
         if self._refused:
             self._again()
         if not self.whole and len(self.pieces) == waiting:

@@ -52,18 +52,13 @@ class Connection:
         if self._state not in (_State.NEW, _State.IDLE):
             raise httpcore2.ConnectionNotAvailable
         self._state = _State.ACTIVE
-        answer = self._answer
-        try:
-            head = _head(request)
-            if self._stream is None:
-                self._stream = await self._connected()
-            answer.begin()
-            await _send(self._stream, head, request)
-            while not answer.head:
-                await self.read(request.timeout)
-        except BaseException:  # cancelled too
-            await self.aclose()
-            raise
+        answer, head = self._answer, _head(request)
+        if self._stream is None:
+            self._stream = await self._connected()
+        answer.begin()
+        await _send(self._stream, head, request)
+        while not answer.head:
+            await self.read(request.timeout)
         return Response(answer.status, answer.headers, _Body(self, answer, request.timeout))
 
     async def read(self, timeout: float) -> None:  # noqa: ASYNC109 - counted between bytes
@@ -79,12 +74,9 @@ class Connection:
             raise httpcore2.RemoteProtocolError(str(error)) from error
 
     async def release(self) -> None:
-        """The exchange is over: ready for the next one, or closed."""
-        if self._state is _State.ACTIVE:
-            if self._answer.reusable:
-                self._state = _State.IDLE
-            else:
-                await self.aclose()
+        """The exchange is over."""
+        if self._state is _State.ACTIVE and self._answer.reusable:
+            self._state = _State.IDLE
 
     async def aclose(self) -> None:
         """Close at once, also when cancelled."""

@@ -65,7 +65,7 @@ class Line(Protocol):
         """Send it and wait for the head of the answer."""
 
     async def release(self) -> None:
-        """The exchange is over, be it that nobody read to the end, or that the caller was cancelled."""
+        """The exchange is over, however it ended; a line that is not `idle` then is to be closed."""
 
     async def aclose(self) -> None:
         """Close at once, also when cancelled."""

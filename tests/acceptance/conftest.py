@@ -132,6 +132,16 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
         yield opened
 
 
+@contextmanager
+def stopped(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Within: the process does nothing."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 @dataclass
 class Provider:
     """A simulated provider in a process of its own, which survives the client's death."""
@@ -139,14 +149,9 @@ class Provider:
     urls: dict[str, str]
     process: subprocess.Popen[str]
 
-    @contextmanager
-    def asleep(self) -> Iterator[None]:
+    def asleep(self) -> AbstractContextManager[None]:
         """Within: it is stopped. Requests reach its machine and nobody answers, however long the test takes."""
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
+        return stopped(self.process)
 
     def counts(self) -> dict[str, Any]:
         """What it has been asked so far."""

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from tests.acceptance.conftest import LONG, ROOT, Cli
+from tests.acceptance.conftest import LONG, ROOT, Cli, stopped
 
 RAY = Path(sys.executable).with_name("ray")
 
@@ -159,14 +159,9 @@ class Quick:
     port: int
     process: subprocess.Popen[bytes]
 
-    @contextmanager
-    def asleep(self) -> Iterator[None]:
+    def asleep(self) -> AbstractContextManager[None]:
         """Within: it is stopped, and nothing is answered, however long the test takes."""
-        self.process.send_signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.process.send_signal(signal.SIGCONT)
+        return stopped(self.process)
 
     def log(self) -> dict[str, Any]:
         """What it was asked so far."""
