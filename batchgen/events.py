@@ -40,7 +40,11 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Replied:
-    """A complete reply: kept as text without base64, so that it can be read again for nothing."""
+    """A reply: kept as text without base64, so that it can be read again for nothing.
+
+    An event of its own while it is still coming, as soon as a link in it is whole; a complete one goes with
+    what came of it, and both are committed at once.
+    """
 
     status: int
     request_id: str | None
@@ -61,11 +65,12 @@ class RemoteImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """The provider delivered. `cost_usage` is its own `usage` object as JSON text, if it sent one."""
+    """The provider delivered. `usage` is its own account as JSON text, if it sent one; `reply` what it said."""
 
     images: tuple[RemoteImage, ...]
     gen_id: str | None = None
     usage: str | None = None
+    reply: Replied | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +96,10 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The work ended without what it was for; `error.disposition` and the retry policy decide."""
+    """The work ended without what it was for, after this reply; `error.disposition` and the retry policy decide."""
 
     error: JobError
+    reply: Replied | None = None
 
 
 Event: TypeAlias = TaskSeen | Progress | Allowance | Replied | Generated | Saved | Failed

@@ -5,11 +5,12 @@ Pure bookkeeping between the transport's items and the worker's events; it touch
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from batchgen import codecs
 from batchgen.codecs.base import Answer, Decoder
 from batchgen.codecs.faults import classify
+from batchgen.codecs.redact import without_keys
 from batchgen.codecs.waits import allowance, request_id
 from batchgen.errors import Interrupted, JobError
 from batchgen.events import Allowance, Progress, Replied, TaskSeen
@@ -22,9 +23,11 @@ LONGEST_ERROR_BODY = 1 << 20
 class Reply:
     """One reply as it arrives: a good one is decoded on the way, an error body is collected."""
 
-    def __init__(self, profile: Profile, now: Callable[[], float]) -> None:
+    def __init__(self, profile: Profile, now: Callable[[], float], secrets: Collection[str] = ()) -> None:
+        """`secrets`: what is taken out of the text that is kept."""
         self._profile = profile
         self._now = now
+        self._secrets = secrets
         self._head: Head | None = None
         self._decoder: Decoder | None = None
         self._body = bytearray()
@@ -70,7 +73,9 @@ class Reply:
         if self._head is None:
             return None
         text = self._decoder.kept() if self._decoder else self._body.decode("utf-8", "replace")[:65536]
-        return Replied(self._head.status, request_id(self._head.headers), text)
+        id_of_it = request_id(self._head.headers)
+        clean = id_of_it and without_keys(id_of_it, self._secrets)
+        return Replied(self._head.status, clean, without_keys(text, self._secrets))
 
     def answer(self, cut: Interrupted | None, ask: int) -> Answer | Exception:
         """The images of the reply, or the leaf that says why there are none (or a mistake of ours).

@@ -116,7 +116,7 @@ class Worker:
         call = codecs.encode(ask, profile)
         call = replace(call, headers={**call.headers, "Idempotency-Key": work.idempotency_key})
         key = self._settings.keys.get(work.provider, {}).get(work.key or "")
-        reply = Reply(profile, self._now)
+        reply = Reply(profile, self._now, self._secrets)
         stream = self._transport.send(
             call, timeout=profile.timeout, authorization=f"Bearer {key}" if key else None
         )
@@ -141,43 +141,51 @@ class Worker:
         # Its body is as large as the images in it, and these wait for a thread.
         del reply
         # Inline images are on the disk before the reply is told: what is kept of it has no base64.
-        outcome = await self._outcome(answer, work.attempt_id, profile)
+        outcome = await self._outcome(answer, work.attempt_id, profile, kept)
         # A body that is no stream names its task only at its end, also when there is no image in it.
         if task_id is not None:
             yield TaskSeen(task_id)
-        if kept is not None:
-            yield kept
         if isinstance(outcome, ReferenceUnread):
-            if not pictures.linked:
-                raise BadReference(outcome.message, code=outcome.code, status=outcome.status)
-            self._references.unread(work.job, work.provider)
-        if isinstance(outcome, Exception):
+            if pictures.linked:
+                self._references.unread(work.job, work.provider)
+            else:
+                outcome = BadReference(outcome.message, code=outcome.code, status=outcome.status)
+        if isinstance(outcome, Generated):
+            yield outcome
+        elif isinstance(outcome, JobError):
+            yield Failed(outcome, kept)
+        else:
+            if kept is not None:
+                yield kept
             raise outcome
-        yield outcome
 
     async def _outcome(
-        self, answer: Answer | Exception, attempt_id: int, profile: Profile
+        self, answer: Answer | Exception, attempt_id: int, profile: Profile, reply: Replied | None
     ) -> Generated | Exception:
-        """What the answer led to; a failure is handed back, because the reply is to be told before it."""
+        """What the answer led to; a failure is handed back, because the reply is to be told with it."""
         if isinstance(answer, Exception):
             return answer
         try:
-            return await self._generated(answer, attempt_id, profile)
-        except Exception as error:  # whatever it is, the caller raises it
+            return await self._generated(answer, attempt_id, profile, reply)
+        except Exception as error:  # whatever it is, the caller tells it
             return error
 
-    async def _generated(self, answer: Answer, attempt_id: int, profile: Profile) -> Generated:
-        work = partial(self._taken, answer, attempt_id, profile)
+    async def _generated(
+        self, answer: Answer, attempt_id: int, profile: Profile, reply: Replied | None = None
+    ) -> Generated:
+        work = partial(self._taken, answer, attempt_id, profile, reply)
         if all(found.url is not None for found in answer.images):
             return work()
         return await anyio.to_thread.run_sync(work, limiter=decoders())
 
-    def _taken(self, answer: Answer, attempt_id: int, profile: Profile) -> Generated:
+    def _taken(
+        self, answer: Answer, attempt_id: int, profile: Profile, reply: Replied | None
+    ) -> Generated:
         """The answer with its inline images on disk; with one of those it blocks."""
         images = tuple(
             self._image(found, f"a{attempt_id}-{index}", profile) for index, found in enumerate(answer.images)
         )
-        generated = Generated(images=images, gen_id=answer.gen_id, usage=answer.usage)
+        generated = Generated(images=images, gen_id=answer.gen_id, usage=answer.usage, reply=reply)
         if any(image.spool is not None for image in images):
             # Links are in the kept reply; of inline images a crash leaves only their files and this line.
             self._answers.add(attempt_id, generated)
@@ -263,10 +271,8 @@ def awaits_word(event: Event) -> bool:
 def _without(event: Event, secrets: Collection[str]) -> Event:
     """The event with our own keys taken out: gateways quote them in their error texts."""
     match event:
-        case Replied(status, request_id, text):
-            return Replied(status, request_id and without_keys(request_id, secrets), without_keys(text, secrets))
         case TaskSeen(task_id):
             return TaskSeen(without_keys(task_id, secrets))
-        case Failed(error):
-            return Failed(error.saying(without_keys(error.message, secrets)))
+        case Failed(error, reply):
+            return Failed(error.saying(without_keys(error.message, secrets)), reply)
     return event

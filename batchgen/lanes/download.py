@@ -31,7 +31,7 @@ from batchgen.retry import DownloadVerdict, decide_download
 
 log = logging.getLogger(__name__)
 
-DEFAULT_CONCURRENCY = 8
+DEFAULT_CONCURRENCY = 16
 """Downloads at once, for each process that does the work."""
 
 BLOCK = 32

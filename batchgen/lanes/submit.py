@@ -15,7 +15,7 @@ from functools import partial
 import anyio
 
 from batchgen.engines.base import ABSENT_SECONDS
-from batchgen.errors import JobError, RateLimited
+from batchgen.errors import RateLimited
 from batchgen.events import Allowance, Failed, Generated, Replied, TaskSeen
 from batchgen.lanes.attempt import Attempt
 from batchgen.lanes.context import Context
@@ -260,13 +260,13 @@ class SubmitLane:
                     case Allowance():
                         if attempt.place is not None:
                             attempt.place.told(event, context.now())
-                    case Replied(status, request_id, text):
-                        await context.ledger.replied(attempt.id, status, request_id, text)
+                    case Replied():
+                        await context.ledger.replied(attempt.id, event)
                     case Generated():
                         await self._generated(event, work, attempt)
-                    case Failed(error):
+                    case Failed():
                         context.sink.event(attempt.job.id, self._provider, event)
-                        return await self._failed(error, work, attempt)
+                        return await self._failed(event, work, attempt)
                 context.sink.event(attempt.job.id, self._provider, event)
         return None
 
@@ -286,9 +286,9 @@ class SubmitLane:
         self._delivered()
 
     async def _failed(
-        self, error: JobError, work: Submission | Recovery, attempt: Attempt
+        self, event: Failed, work: Submission | Recovery, attempt: Attempt
     ) -> Recovery | None:
-        context, now = self._context, self._context.now()
+        context, now, error = self._context, self._context.now(), event.error
         place = attempt.place
         beyond = isinstance(work, Submission) and place is not None and place.failed(error, now)
         can_ask = isinstance(work, Submission) and bool(attempt.task_id and self._profile.task_url)
@@ -306,7 +306,7 @@ class SubmitLane:
         verdict = decide(error, history, now=now, jitter=context.jitter())
         log.info("%s at %s: %s: %s -> %s", attempt.job.id, self._provider, error.kind, error, verdict.action.value)
         if verdict.action is Action.RECOVER:
-            await context.ledger.keep_open(attempt.id, error, now)
+            await context.ledger.keep_open(attempt.id, error, now, event.reply)
             return self._recovery(attempt)
         if verdict.action is Action.PARK:
             self.keys.park(place.gate if place else None, error)
@@ -323,6 +323,7 @@ class SubmitLane:
             route=self._routing.turned_away(attempt.before, self._provider)
             if verdict.action is Action.ELSEWHERE and attempt.before is not None
             else None,
+            reply=event.reply,
         )
         if verdict.at is not None:
             self._hand.expect(verdict.at)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 
 from batchgen.errors import JobError
+from batchgen.events import Replied
 from batchgen.model import Entry, Job, JobState, Outcome, OutputState
 from batchgen.pacing import Pace
 
@@ -292,6 +293,8 @@ class Ending:
     """False: the attempt does not use up one of the job's tries"""
     route: tuple[str, ...] | None = None
     """the providers that are left for the job, when this one can't serve it; its tries begin anew"""
+    reply: Replied | None = None
+    """what the provider had said"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from batchgen.errors import JobError
-from batchgen.events import Generated, RemoteImage, Saved
+from batchgen.events import Generated, RemoteImage, Replied, Saved
 from batchgen.images.remarks import NEAR, bits_apart, numbered
 from batchgen.ledger.chains import LOST, revive_children
 from batchgen.ledger.records import Ending, ErrorRecord, Unpriced
@@ -42,11 +42,16 @@ def task_seen(db: sqlite3.Connection, attempt_id: int, task_id: str) -> None:
     _change(db, "note_task", {"attempt": attempt_id, "task_id": task_id}, f"no attempt {attempt_id}")
 
 
-def replied(db: sqlite3.Connection, attempt_id: int, params: Params, text: str) -> None:
-    """A complete reply came; its text is cut at 64 KiB."""
-    _change(db, "note_reply", {**params, "attempt": attempt_id}, f"no attempt {attempt_id}")
-    cut = text.encode("utf-8", "replace")[:_REPLY_BYTES].decode("utf-8", "ignore")
-    db.execute(SQL["keep_reply"], {"attempt": attempt_id, "text": cut, "at": params["at"]})
+def replied(db: sqlite3.Connection, attempt_id: int, reply: Replied, at: float) -> None:
+    """A reply came; its text is cut at 64 KiB."""
+    told: Params = {"attempt": attempt_id, "status": reply.status, "request_id": reply.request_id}
+    _change(db, "note_reply", told, f"no attempt {attempt_id}")
+    _keep_reply(db, attempt_id, reply, at)
+
+
+def _keep_reply(db: sqlite3.Connection, attempt_id: int, reply: Replied, at: float) -> None:
+    cut = reply.text.encode("utf-8", "replace")[:_REPLY_BYTES].decode("utf-8", "ignore")
+    db.execute(SQL["keep_reply"], {"attempt": attempt_id, "text": cut, "at": at})
 
 
 def generated(
@@ -57,6 +62,8 @@ def generated(
     expected = Outcome(attempt["outcome"])
     if expected is Outcome.SUCCEEDED:
         raise IllegalStep(f"attempt {attempt_id} has its images already")
+    if result.reply is not None:
+        _keep_reply(db, attempt_id, result.reply, at)
     key: int = attempt["job"]
     if expected is not Outcome.OPEN:
         db.execute(SQL["supersede_lost"], {"key": key})
@@ -65,6 +72,8 @@ def generated(
         "expected": expected,
         "at": at,
         "cost": cost,
+        "status": None if result.reply is None else result.reply.status,
+        "request_id": None if result.reply is None else result.reply.request_id,
         "gen_id": result.gen_id,
         "usage": result.usage,
         "images": len(result.images),
@@ -86,6 +95,8 @@ def generated(
 def settle(db: sqlite3.Connection, attempt_id: int, ending: Ending, at: float) -> None:
     """An open attempt ends without images, and its job goes where the runner decided."""
     attempt = _attempt(db, attempt_id)
+    if ending.reply is not None:
+        replied(db, attempt_id, ending.reply, at)
     error = error_params(ending.error)
     ended: Params = {
         **error,
@@ -125,8 +136,12 @@ def price(db: sqlite3.Connection, late: Unpriced, cost: float | None, reserved: 
         db.execute(SQL["charge_job"], {"key": late.key, "cost": cost})
 
 
-def keep_open(db: sqlite3.Connection, attempt_id: int, error: JobError, at: float) -> None:
-    """Note an error on an attempt whose task is still being asked."""
+def keep_open(
+    db: sqlite3.Connection, attempt_id: int, error: JobError, at: float, reply: Replied | None = None
+) -> None:
+    """Note an error, and the reply before it, on an attempt whose task is still being asked."""
+    if reply is not None:
+        replied(db, attempt_id, reply, at)
     params: Params = {**error_params(error), "attempt": attempt_id, "at": at}
     _change(db, "attempt_kept_open", params, f"attempt {attempt_id} is not open")
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from batchgen.errors import JobError, WorkspaceError
-from batchgen.events import Generated, RemoteImage, Saved
+from batchgen.events import Generated, RemoteImage, Replied, Saved
 from batchgen.ledger import chains, claims, orders, refetching, retrying, steps, sync
 from batchgen.ledger.fresh import IMAGES, undone_by_a_mistake
 from batchgen.ledger.lock import held_writer
@@ -196,10 +196,10 @@ class Ledger:
         """The provider named its task."""
         await self._write(lambda db: steps.task_seen(db, attempt_id, task_id))
 
-    async def replied(self, attempt_id: int, status: int, request_id: str | None, text: str) -> None:
-        """A complete reply came; its text without base64 is kept, up to 64 KiB."""
-        params: Params = {"status": status, "request_id": request_id, "at": self._now()}
-        await self._write(lambda db: steps.replied(db, attempt_id, params, text))
+    async def replied(self, attempt_id: int, reply: Replied) -> None:
+        """A reply came, as far as it goes; up to 64 KiB of its text are kept."""
+        now = self._now()
+        await self._write(lambda db: steps.replied(db, attempt_id, reply, now))
 
     async def generated(
         self, attempt_id: int, generated: Generated, at: float, cost: float | None
@@ -222,13 +222,14 @@ class Ledger:
         not_before: float | None,
         counted: bool,
         route: tuple[str, ...] | None = None,
+        reply: Replied | None = None,
     ) -> None:
-        """End an open attempt without images and put its job into `state`, one of those after `running`.
+        """End an open attempt without images, after this `reply`, and put its job into a `state` after `running`.
 
         `route`: the providers that are left for it, when this one can't serve it.
         """
         ending = Ending(
-            outcome=outcome, error=error, state=state, not_before=not_before, counted=counted, route=route
+            outcome=outcome, error=error, state=state, not_before=not_before, counted=counted, route=route, reply=reply
         )
         await self._write(lambda db: steps.settle(db, attempt_id, ending, at))
 
@@ -236,9 +237,9 @@ class Ledger:
         """Note what an attempt cost, or may have cost, that was made when no price was known."""
         await self._write(lambda db: steps.price(db, late, cost, reserved))
 
-    async def keep_open(self, attempt_id: int, error: JobError, at: float) -> None:
-        """Note an error on an attempt that stays open while its task is asked."""
-        await self._write(lambda db: steps.keep_open(db, attempt_id, error, at))
+    async def keep_open(self, attempt_id: int, error: JobError, at: float, reply: Replied | None = None) -> None:
+        """Note an error, and the `reply` before it, on an attempt that stays open while its task is asked."""
+        await self._write(lambda db: steps.keep_open(db, attempt_id, error, at, reply))
 
     async def end_pending(self, key: int, state: JobState, error: ErrorRecord | JobError) -> None:
         """End a pending job without an attempt: `cancelled` or `failed`, and why."""

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from batchgen.events import Generated, RemoteImage, Saved
+from batchgen.events import Generated, RemoteImage, Replied, Saved
 from batchgen.ledger.records import DueOutput, PendingJob
 from batchgen.ledger.store import Ledger
 
@@ -32,7 +32,7 @@ async def finish(workspace: Path) -> None:
 async def _generate(ledger: Ledger, pending: PendingJob) -> None:
     attempt = await ledger.begin_attempt(pending.key, "bench", at=time.time(), idempotency_key=str(pending.key))
     image = RemoteImage(url=f"{LINK}{pending.key}.png")
-    await ledger.replied(attempt, 200, None, "{}")
+    await ledger.replied(attempt, Replied(200, None, "{}"))
     await ledger.generated(attempt, Generated(images=(image,)), at=time.time(), cost=None)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import BadImage, BadRequest, DownloadFailed, Interrupted, NotSent, RateLimited
-from batchgen.events import RemoteImage
+from batchgen.events import RemoteImage, Replied
 from batchgen.ledger.records import ErrorRecord, Filter, JobRecord
 from batchgen.ledger.states import IllegalStep, Withdrawn
 from batchgen.ledger.store import Ledger
@@ -41,7 +41,7 @@ async def test_a_job_goes_from_pending_to_done_and_is_told_whole(tmp_path: Path)
         await ledger.sync(entries("cat"))
         attempt = await start(ledger, "cat")
         await ledger.task_seen(attempt, "task_1")
-        await ledger.replied(attempt, 200, "req_1", "{}")
+        await ledger.replied(attempt, Replied(200, "req_1", "{}"))
         assert (
             await ledger.generated(attempt, delivered(expires_at=NOW + 60), NOW + 5, 0.03)
             is JobState.GENERATED
@@ -321,7 +321,7 @@ async def test_a_reply_read_again_completes_a_held_job(tmp_path: Path) -> None:
     async with Ledger.open(tmp_path, now=clock) as ledger:
         await ledger.sync(entries("cat"))
         attempt = await start(ledger, "cat")
-        await ledger.replied(attempt, 200, None, "odd " + "x" * 70_000)
+        await ledger.replied(attempt, Replied(200, None, "odd " + "x" * 70_000))
         await ledger.settle(
             attempt,
             Outcome.UNKNOWN,

@@ -33,7 +33,8 @@ INSERT INTO replies (attempt, text, received_at) VALUES (:attempt, :text, :at)
 ON CONFLICT (attempt) DO UPDATE SET text = excluded.text, received_at = excluded.received_at;
 
 -- name: attempt_succeeded
-UPDATE attempts SET outcome = 'succeeded', finished_at = :at, gen_id = ifnull(:gen_id, gen_id), usage = :usage,
+UPDATE attempts SET outcome = 'succeeded', finished_at = :at, http_status = ifnull(:status, http_status),
+    request_id = ifnull(:request_id, request_id), gen_id = ifnull(:gen_id, gen_id), usage = :usage,
     cost = :cost, unsettled = 0, images = :images, error_at = NULL, error_kind = NULL, error_code = NULL, error_message = NULL
 WHERE id = :attempt AND outcome = :expected;
 
