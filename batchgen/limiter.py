@@ -26,19 +26,22 @@ class Bell:
 
     def __init__(self) -> None:
         self.rings = 0
-        self._event = anyio.Event()
+        self._awaited: anyio.Event | None = None
 
     def ring(self) -> None:
         """Something changed: look again."""
         self.rings += 1
-        self._event.set()
-        self._event = anyio.Event()
+        if self._awaited is not None:
+            self._awaited.set()
+            self._awaited = None
 
     async def wait(self, seen: int, seconds: float = float("inf")) -> None:
         """Return when it rang since `rings` was `seen`, or after so many seconds."""
         if self.rings == seen:
+            # Most rings meet nobody: what they would set is made by who waits.
+            self._awaited = ringing = self._awaited or anyio.Event()
             with anyio.move_on_after(max(0.0, seconds)):
-                await self._event.wait()
+                await ringing.wait()
 
 
 class Places:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,8 +44,8 @@ class PartialFile:
     """
 
     def __init__(self, workspace: Path, output_id: int, url: str) -> None:
-        folder = workspace / INCOMING
-        self.path, self._note = folder / f"o{output_id}{PART}", folder / f"o{output_id}{NOTE}"
+        stem = f"{workspace}/{INCOMING}/o{output_id}"
+        self.path, self._note = Path(stem + PART), stem + NOTE
         # The query is left out: a link signed anew leads to the same file, and signatures stay secret.
         self._link = hashlib.sha256(url.partition("?")[0].encode("utf-8", "surrogatepass")).hexdigest()
         self._aside: Aside | None = None
@@ -57,7 +58,7 @@ class PartialFile:
 
     def noted(self) -> bool:
         """Whether an earlier try may have left bytes to `resume` from."""
-        return self._note.exists()
+        return os.path.exists(self._note)
 
     def resume(self) -> None:
         """Go on after the bytes of an earlier try, if they can be trusted and are of this link."""
@@ -126,7 +127,7 @@ class PartialFile:
             aside.sync()
         note = {"link": self._link, "validator": self.validator, "size": self.size}
         with disk():
-            self._note.write_text(json.dumps(note), encoding="utf-8")
+            Path(self._note).write_text(json.dumps(note), encoding="utf-8")
 
     def discard(self) -> None:
         """Remove every trace."""
@@ -138,7 +139,7 @@ class PartialFile:
 
     def _forget_note(self) -> None:
         if self._resumed:
-            remove(self._note)
+            remove(Path(self._note))
 
     def _flushed(self) -> Aside:
         if self._aside is None:
@@ -150,13 +151,13 @@ class PartialFile:
 
     def _read_note(self) -> _Note | None:
         try:
-            note = _Note(**json.loads(self._note.read_text(encoding="utf-8")))
+            note = _Note(**json.loads(Path(self._note).read_text(encoding="utf-8")))
             whole = isinstance(note.size, int) and isinstance(note.validator, str)
             if whole and note.link == self._link and 0 < note.size <= self.path.stat().st_size:
                 return note
         except (OSError, ValueError, TypeError):  # no note, a torn one, or somebody else's file
             pass
-        remove(self._note)
+        remove(Path(self._note))
         return None
 
 

@@ -62,14 +62,16 @@ def make(whole: Whole, work: Download) -> Made:
             except NotEmbedded as error:
                 warnings = (f"nothing is embedded: {error}",)
         size = whole.size if told == aside else told.stat().st_size
-        saved = _saved(settled(work.target, sha256, extension(facts.format)), facts, sha256, size)
-        return Made(told, dataclasses.replace(saved, came=came, look=look, warnings=warnings))
+        path = settled(work.target, sha256, extension(facts.format))
+        return Made(told, _saved(path, facts, sha256, size, came=came, look=look, warnings=warnings))
 
 
 def place(store: Store, made: Made, work: Download) -> Saved:
     """Bring a made file to its place in the store. Raises `Blocked`, `StoreDown`, `WorkspaceError`."""
     path = store.publish_new(made.file, made.saved.path, made.saved.sha256)
-    saved = dataclasses.replace(made.saved, path=path, store=store.address)
+    saved = made.saved
+    if (path, store.address) != (saved.path, saved.store):
+        saved = dataclasses.replace(saved, path=path, store=store.address)
     if work.rules.sidecar:
         write_sidecar(store, saved, work.about)
     return saved
@@ -141,7 +143,16 @@ def _facts(whole: Whole) -> ImageFacts:
         raise
 
 
-def _saved(path: str, facts: ImageFacts, sha256: str, size: int) -> Saved:
+def _saved(
+    path: str,
+    facts: ImageFacts,
+    sha256: str,
+    size: int,
+    *,
+    came: str | None = None,
+    look: str | None = None,
+    warnings: tuple[str, ...] = (),
+) -> Saved:
     return Saved(
         path=path,
         sha256=sha256,
@@ -149,4 +160,7 @@ def _saved(path: str, facts: ImageFacts, sha256: str, size: int) -> Saved:
         width=facts.width,
         height=facts.height,
         format=facts.format,
+        came=came,
+        look=look,
+        warnings=warnings,
     )

@@ -86,12 +86,25 @@ class DownloadLane:
         self.bell.ring()
 
     def _start(self, group: TaskGroup) -> None:
+        while (output := self._next()) is not None:
+            group.start_soon(Later, self._fetch_on, output)
+
+    def _next(self) -> DueOutput | None:
+        """The next one of those that are claimed, if there is a place for it."""
         if self._context.stop.fatal:
             self._claimed.clear()
-        while self._claimed and len(self._busy) < self._places:
-            output = self._claimed.popleft()
-            self._busy.add(output.output_id)
-            group.start_soon(Later, self._fetch, output)
+        if not self._claimed or len(self._busy) >= self._places:
+            return None
+        output = self._claimed.popleft()
+        self._busy.add(output.output_id)
+        return output
+
+    async def _fetch_on(self, output: DueOutput | None) -> None:
+        """Fetch this one, and then whatever is next: a task for each would cost more."""
+        while output is not None:
+            await self._fetch(output)
+            output = self._next()
+        self.bell.ring()
 
     async def _due(self, now: float) -> list[DueOutput]:
         if self._context.stop.fatal:
@@ -118,7 +131,6 @@ class DownloadLane:
                         await self._record(event, output)
         finally:
             self._busy.discard(output.output_id)
-            self.bell.ring()
             context.relay.stir()
 
     async def _record(self, event: Event, output: DueOutput) -> None:
@@ -128,7 +140,8 @@ class DownloadLane:
                 await self._store_said(event.store, None, None)
             exact = output.provider not in context.simulated
             remarks = about_shape(output.job, event.width, event.height, exact=exact)
-            event = replace(event, warnings=(*event.warnings, *remarks))
+            if remarks:
+                event = replace(event, warnings=(*event.warnings, *remarks))
             state = await context.ledger.saved(output.output_id, event, context.now())
             await self._moved(output, state)
         elif isinstance(event, Failed):

@@ -34,6 +34,8 @@ class Hand:
         self._routing = context.routing
         self._jobs: deque[tuple[str, PendingJob]] = deque()
         """Each with its model, as this provider calls it."""
+        self._routes: set[tuple[str, ...]] = set()
+        """Those of the jobs in hand, and perhaps of some that are gone."""
         self._turns = -1
         self._looked = NEVER
         self._retries: list[float] = []
@@ -70,9 +72,9 @@ class Hand:
 
     def sort_out(self, now: float) -> None:
         """Give back what goes to another provider now."""
-        routes = {pending.route for _, pending in self._jobs}
-        lost = {route for route in routes if not self._routing.goes_to(route, self._provider, now)}
+        lost = {route for route in self._routes if not self._routing.goes_to(route, self._provider, now)}
         if lost:
+            self._routes -= lost
             self.give_back(*(pending for _, pending in self._jobs if pending.route in lost))
             self._jobs = deque(one for one in self._jobs if one[1].route not in lost)
 
@@ -149,6 +151,7 @@ class Hand:
             started.add(pending.key)
             self._routing.claimed.add(pending.key)
             self._jobs.append((pending.job.models.get(self._provider, pending.job.model), pending))
+            self._routes.add(pending.route)
 
     async def next_due(self, now: float) -> float | None:
         """When the first job that goes here now may be sent: 0.0 for at once, None when there is none."""

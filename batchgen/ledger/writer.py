@@ -9,6 +9,7 @@ this task before its last commit: an event loop that closes cancels every task a
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -20,7 +21,7 @@ import anyio
 
 from batchgen.ledger.connection import Connection, translate
 
-WINDOW = 0.003
+WINDOW = 0.001
 """Seconds to wait after the first command for others to share its commit."""
 
 MOST = 1000
@@ -38,13 +39,23 @@ class _Raised:
     error: Exception
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A command, what came of it, and what its caller waits for: None is set there when `over`."""
+
+    command: Command
+    waiting: asyncio.Future[None]
+    over: bool = False
+    result: object = None
+
+
 class Writer:
     """Group commit over one connection. Made by `open_queue`."""
 
     def __init__(self, db: Connection, workspace: Path) -> None:
         self._db = db
         self._workspace = workspace
-        self._queue: asyncio.Queue[tuple[Command, asyncio.Future[object]] | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Asked | None] = asyncio.Queue()
         self._closed = False
 
     async def write(self, command: Callable[[sqlite3.Connection], T]) -> T:
@@ -55,11 +66,22 @@ class Writer:
         """
         if self._closed:
             raise RuntimeError("the ledger is closed")
-        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait((command, future))
-        with anyio.CancelScope(shield=True):
-            await future
-        return cast(T, future.result())
+        loop = asyncio.get_running_loop()
+        asked = _Asked(command, loop.create_future())
+        self._queue.put_nowait(asked)
+        try:
+            await asked.waiting
+        except asyncio.CancelledError:
+            if anyio.current_effective_deadline() > -math.inf:
+                raise  # the task itself is cancelled, and is told so only once
+            if not asked.over:
+                asked.waiting = loop.create_future()
+                # A scope around each wait would cost more than the wait.
+                with anyio.CancelScope(shield=True):
+                    await asked.waiting
+        if isinstance(asked.result, _Raised):
+            raise translate(asked.result.error, self._workspace)
+        return cast(T, asked.result)
 
     def close(self) -> None:
         """Take no more commands; `drain` ends when those already taken are done."""
@@ -70,7 +92,7 @@ class Writer:
         """Commit group after group until closed; no cancel ends it sooner."""
         closing = False
         while not closing:
-            group: list[tuple[Command, asyncio.Future[object]] | None] = []
+            group: list[_Asked | None] = []
             # Those who wait for their commit, in their own last steps, would wait for ever.
             with suppress(asyncio.CancelledError):
                 group.append(await self._queue.get())
@@ -79,7 +101,7 @@ class Writer:
             while len(group) < MOST and not self._queue.empty():
                 group.append(self._queue.get_nowait())
             closing = None in group
-            await self._commit([item for item in group if item is not None])
+            await self._commit([asked for asked in group if asked is not None])
 
     async def _ran(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Wait until the connection's thread is done with `work`, through every cancel."""
@@ -89,7 +111,7 @@ class Writer:
             # The thread takes one after the other: when it has done nothing, it has done the work before.
             await self._ran(lambda _: None)
 
-    async def _commit(self, group: Sequence[tuple[Command, asyncio.Future[object]]]) -> None:
+    async def _commit(self, group: Sequence[_Asked]) -> None:
         if not group:
             return
         results: Sequence[object] = ()
@@ -97,18 +119,15 @@ class Writer:
         def run(db: sqlite3.Connection) -> None:
             nonlocal results
             try:
-                results = _run_group([command for command, _ in group], db)
+                results = _run_group([asked.command for asked in group], db)
             except Exception as error:  # whatever broke the transaction must reach everyone who waits for it
                 results = [_Raised(error)] * len(group)
 
         await self._ran(run)
-        for (_, future), result in zip(group, results, strict=True):
-            if future.done():  # its caller was cancelled; the command counts all the same
-                continue
-            if isinstance(result, _Raised):
-                future.set_exception(translate(result.error, self._workspace))
-            else:
-                future.set_result(result)
+        for asked, result in zip(group, results, strict=True):
+            asked.over, asked.result = True, result
+            if not asked.waiting.done():  # else its caller was cancelled; the command counts all the same
+                asked.waiting.set_result(None)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePath
@@ -28,13 +28,22 @@ TOLD: Final = ".told"
 _Path = TypeVar("_Path", bound=PurePath)
 
 
-@contextmanager
-def disk() -> Iterator[None]:
-    """Turn what the disk refuses (full, read-only, broken, gone) into `WorkspaceError`."""
-    try:
-        yield
-    except OSError as error:
-        raise WorkspaceError(f"the workspace can't be used: {error.strerror or error}") from error
+class _Disk:
+    # No generator: there are ten of these around each file.
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise WorkspaceError(f"the workspace can't be used: {error.strerror or error}") from error
+
+
+_DISK: Final = _Disk()
+
+
+def disk() -> _Disk:
+    """Within: what the disk refuses (full, read-only, broken, gone) becomes a `WorkspaceError`."""
+    return _DISK
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +141,10 @@ def publish(aside: Path, target: Path) -> None:
     """Give a synced file its name, for good. An older file of that name is replaced."""
     with disk():
         try:
-            aside.replace(target)
+            os.replace(aside, target)
         except FileNotFoundError:
             target.parent.mkdir(parents=True, exist_ok=True)
-            aside.replace(target)
+            os.replace(aside, target)
         sync_folder(target.parent)
 
 
@@ -211,17 +220,18 @@ def remove(path: Path) -> None:
 
 def inside(workspace: Path, relative: str) -> Path | None:
     """The path below the workspace, or None if it would lie outside it, also by way of a link."""
-    root = _real(workspace)
-    folder, name = os.path.split(root / relative)
-    path = _real(Path(folder)) / name
-    if name in ("", ".", "..") or path.is_symlink():
-        path = path.resolve()
-    return path if path != root and path.is_relative_to(root) else None
+    folder, name = os.path.split(relative)
+    path = _folder(workspace, folder) / name
+    if name in ("", ".", "..") or os.path.islink(path):
+        root, path = _real(workspace), path.resolve()
+        return path if path != root and path.is_relative_to(root) else None
+    return path if _is_inside(workspace, folder) else None
 
 
 def below(workspace: Path, path: Path) -> str:
     """How the ledger calls a file that lies `inside` the workspace."""
-    return path.relative_to(_real(workspace)).as_posix()
+    root = _real(workspace).as_posix().rstrip("/")
+    return path.as_posix().removeprefix(f"{root}/")
 
 
 def folder_inside(workspace: Path, relative: str) -> bool:
@@ -231,11 +241,15 @@ def folder_inside(workspace: Path, relative: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_inside(workspace: Path, folder: str) -> bool:
-    root = _real(workspace)
-    return _real(root / folder).is_relative_to(root)
+    return _folder(workspace, folder).is_relative_to(_real(workspace))
 
 
 @lru_cache(maxsize=1024)
-def _real(folder: Path) -> Path:
+def _folder(workspace: Path, folder: str) -> Path:
     # Remembered: a look at each part of a long path costs as much as writing the file does.
-    return folder.resolve()
+    return (_real(workspace) / folder).resolve()
+
+
+@lru_cache(maxsize=16)
+def _real(workspace: Path) -> Path:
+    return workspace.resolve()
