@@ -24,7 +24,7 @@ import httpcore2
 import httpx2 as httpx
 
 from batchgen.codecs.base import Call
-from batchgen.errors import BadKey, Interrupted, JobError, NotSent
+from batchgen.errors import BadKey, Interrupted, JobError, NotSent, UsageError
 from batchgen.transport.exchange import CONNECT_SECONDS, Line, Request, Response, Route
 from batchgen.transport.lines import Lines
 
@@ -174,11 +174,21 @@ class _Compressed(httpx.AsyncByteStream):
             yield piece
 
 
+def _trusting() -> ssl.SSLContext:
+    """TLS with the certificates of this machine, or those that `SSL_CERT_FILE` or `SSL_CERT_DIR` names."""
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        where = "the certificates that SSL_CERT_FILE or SSL_CERT_DIR names"
+        raise UsageError(f"{where} can't be read: {error.strerror or error}") from error
+
+
 class Transport:
     """Sends calls, each on a connection of its own that is reused only after a whole reply (transport/lines.py).
 
     `proxies` has the keys `http`, `https`, `all`, `no`; None takes the environment's. Loopback is never
-    sent through a proxy. `clock` tells seconds, by which a connection grows old.
+    sent through a proxy. `clock` tells seconds, by which a connection grows old. Raises `UsageError` when the
+    certificates can't be read.
     """
 
     def __init__(
@@ -189,7 +199,7 @@ class Transport:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._proxies = dict(urllib.request.getproxies() if proxies is None else proxies)
-        self._lines = Lines(verify if verify is not None else httpx.create_ssl_context(), clock)
+        self._lines = Lines(verify if verify is not None else _trusting(), clock)
 
     async def __aenter__(self) -> Self:
         return self

@@ -385,3 +385,15 @@ def test_an_address_is_taken_apart_without_changing_its_target() -> None:
     assert (address.target, address.netloc) == ("/a?b=%2F", "xn--bcher-kva.example")
     assert split_url("http://[::1]:80?q").netloc == "[::1]"
     assert split_url("http://[::1]:80?q").target == "/?q"
+
+
+@pytest.mark.parametrize("text", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_told_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    where = tmp_path / "mine.pem"
+    if text is not None:
+        where.write_text(text)
+    monkeypatch.setenv("SSL_CERT_FILE", str(where))
+    with pytest.raises(UsageError, match=r"the certificates that SSL_CERT_FILE .* can't be read"):
+        Transport()
