@@ -1,7 +1,7 @@
 """A picture made such that a provider takes it: upright, RGB, PNG, JPEG or WebP, and no larger than allowed.
 
 What can be sent as it is stays byte for byte what it is. Everything here blocks and decodes: call it
-in a thread, behind `decoders()`.
+in a thread, behind `fitters()`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from batchgen.errors import BadImage
 from batchgen.images.inspect import MAX_PIXELS
+from batchgen.images.threads import at_most
 from batchgen.providers.profile import Bounds
 
 if TYPE_CHECKING:  # Pillow costs 50 ms that `status` must not pay
@@ -21,6 +22,9 @@ if TYPE_CHECKING:  # Pillow costs 50 ms that `status` must not pay
 
 LARGEST: Final = 100_000_000
 """Bytes of the largest picture that is read at all, as a reference or as a mask."""
+
+fitters: Final = at_most(4, "fitting references")
+"""The event loop's limit on threads that fit pictures: each may hold several copies of a large one."""
 
 _TAKEN: Final = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp"}
 _LOSSY: Final = frozenset({"JPEG", "MPO", "WEBP", "AVIF"})

@@ -7,7 +7,8 @@ Reads and decodes; changes nothing. Decoding blocks and takes memory: call it in
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -21,16 +22,41 @@ MAX_PIXELS: Final = 200_000_000
 HEAD_BYTES: Final = 512
 _EXTENSIONS: Final = {"png": "png", "jpeg": "jpg", "webp": "webp", "gif": "gif", "avif": "avif"}
 EXTENSIONS: Final = tuple(_EXTENSIONS.values())
-LARGE_PIXELS: Final = 16_000_000
-"""From here on only one picture is decoded at a time: 64 MB and more of memory each."""
+PIXELS_AT_ONCE: Final = 64_000_000
+"""Decoded at a time, all threads together: 256 MB. A picture of more is decoded alone."""
 
 _BLOCK: Final = 1 << 18
 """Bytes handed to the decoder at a time. Larger blocks cost more: their memory is fetched anew for each file."""
 
-decoders: Final = at_most(4, "decoding images")
-"""The event loop's limit on threads that decode: it bounds memory, and keeps the loop quick."""
+decoders: Final = at_most(8, "decoding images")
+"""The event loop's limit on threads that decode, and wait for the disk; their memory is bounded by `decoding`."""
 
-_large: Final = threading.Lock()
+
+class Pixels:
+    """How many pixels may be decoded at a time; whoever finds no room waits."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of(self, pixels: int) -> Iterator[None]:
+        """Within: these are being decoded. More than all there may be count as all."""
+        pixels = min(pixels, self._most)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + pixels <= self._most)
+            self._taken += pixels
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= pixels
+                self._changed.notify_all()
+
+
+decoding: Final = Pixels(PIXELS_AT_ONCE).of
+"""`with decoding(pixels):` around whatever holds a whole picture in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +138,7 @@ def _decoded(file: IO[bytes], format: str, max_pixels: int) -> ImageFacts:
                 if isinstance(image, ImageFile.ImageFile):
                     image.decodermaxblock = _BLOCK
                 # Only decoding finds a cut or damaged file; `verify()` misses a cut JPEG.
-                with _large if width * height > LARGE_PIXELS else nullcontext():
+                with decoding(width * height):
                     image.load()
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged data
         if isinstance(error, OSError) and error.errno is not None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from batchgen.images.inspect import decoding
+
 
 def difference_hash(path: Path) -> str:
     """16 hex digits for an image that was found whole before."""
     from PIL import Image  # late: it costs 50 ms that `status` must not pay
 
-    with Image.open(path) as image:
+    with Image.open(path) as image, decoding(image.width * image.height):
         grey = image.convert("L").resize((9, 8), Image.Resampling.BOX)
     pixels = grey.tobytes()
     bits = (pixels[row * 9 + column] < pixels[row * 9 + column + 1] for row in range(8) for column in range(8))

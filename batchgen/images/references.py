@@ -31,9 +31,9 @@ from batchgen.errors import (
     ReferenceLost,
 )
 from batchgen.images.addresses import AddressGuard
-from batchgen.images.fitting import LARGEST, Fitted, fitted, fitted_mask
+from batchgen.images.fitting import LARGEST, Fitted, fitted, fitted_mask, fitters
 from batchgen.images.follow import following
-from batchgen.images.inspect import decoders, extension
+from batchgen.images.inspect import extension
 from batchgen.images.outgoing import uploads
 from batchgen.model import Endpoint, Job, Picture
 from batchgen.providers.profile import Bounds, Profile
@@ -114,7 +114,7 @@ class References:
         data = mask.data
         if first is not None:
             try:
-                data = await anyio.to_thread.run_sync(fitted_mask, data, first, limiter=decoders())
+                data = await anyio.to_thread.run_sync(fitted_mask, data, first, limiter=fitters())
             except BadImage as error:
                 raise BadReference(f"mask {_shown(source)} {error.message}") from error
         return Picture(_name(source, "png"), "image/png", data=data)
@@ -156,7 +156,7 @@ class References:
         else:
             data = await anyio.to_thread.run_sync(_read, source)
         try:
-            found = await anyio.to_thread.run_sync(fitted, data, bounds, limiter=decoders())
+            found = await anyio.to_thread.run_sync(fitted, data, bounds, limiter=fitters())
         except BadImage as error:
             raise BadReference(f"{_shown(source)} {error.message}") from error
         if found.data is not data or _is_elsewhere(source):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from io import BytesIO
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image, features
 
 from batchgen.errors import BadImage
-from batchgen.images.inspect import ImageFacts, extension, inspect, sniff
+from batchgen.images.inspect import ImageFacts, Pixels, extension, inspect, sniff
 
 FORMATS = ["png", "jpeg", "webp", "gif"] + (["avif"] if features.check("avif") else [])
 
@@ -90,3 +91,28 @@ def test_a_jpeg_gets_the_extension_that_everybody_uses() -> None:
 def test_sniffing_knows_avif_by_any_of_its_brands() -> None:
     assert sniff(b"\0\0\0\x20ftypmif1\0\0\0\0mif1avifmiaf") == "avif"
     assert sniff(b"\0\0\0\x20ftypisom\0\0\0\0isommp42") is None
+
+
+def test_pictures_are_decoded_side_by_side_as_long_as_there_is_room_and_a_larger_one_alone() -> None:
+    pixels = Pixels(100)
+    order: list[str] = []
+    begun = threading.Event()
+
+    def huge() -> None:
+        begun.set()
+        with pixels.of(1000):
+            order.append("huge")
+
+    with pixels.of(60):
+        with pixels.of(40):  # at once: there is room for both
+            other = threading.Thread(target=huge)
+            other.start()
+            begun.wait()
+        order.append("both of the small ones")
+    other.join()
+    assert order == ["both of the small ones", "huge"]
+    with pytest.raises(BadImage), pixels.of(100):
+        raise BadImage("damaged")
+    with pixels.of(100):
+        order.append("room again after an error")
+    assert len(order) == 3
