@@ -7,10 +7,12 @@ leaves its store. Everything here blocks and decodes: call it in a thread, behin
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Final
 
 from batchgen.errors import BadImage, Blocked, LinkDead
 from batchgen.events import Saved
@@ -24,6 +26,9 @@ from batchgen.model import Download
 from batchgen.storage.base import Store
 from batchgen.storage.disk import Disk
 from batchgen.storage.local import Whole, below, digest_of, disk, inside, places, remove
+
+_IN_MEMORY: Final = 4 << 20
+"""Bytes of a file that is read once for its digest and its pixels: each read lets another thread take over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,11 @@ def spooled(workspace: Path, work: Download) -> Path:
 
 def whole_at(path: Path) -> Whole:
     """A file of an earlier try, read once more. Raises `OSError`."""
-    return Whole(path, digest_of(path).hexdigest(), path.stat().st_size)
+    size = path.stat().st_size
+    if size > _IN_MEMORY:
+        return Whole(path, digest_of(path).hexdigest(), size)
+    data = path.read_bytes()
+    return Whole(path, hashlib.sha256(data).hexdigest(), len(data), data)
 
 
 def _settled_before(workspace: Path, work: Download) -> Saved:
