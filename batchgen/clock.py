@@ -22,7 +22,7 @@ class Steady:
 
     def __call__(self) -> float:
         """What the wall clock says, or would say if nobody had set it back."""
-        ticked = self._ticks()
-        self._now = max(self._wall(), self._now + ticked - self._ticked)
-        self._ticked = ticked
+        ticked, wall = self._ticks(), self._wall()
+        steady = self._now + ticked - self._ticked
+        self._ticked, self._now = ticked, wall if wall > steady else steady
         return self._now

@@ -37,6 +37,7 @@ _HASH_DIGITS: Final = 10
 _FORBIDDEN: Final = frozenset('/\\:*?"<>|' + MARK)
 # Joins emoji into one sign (families, flags); every other invisible character goes.
 _JOINER: Final = "\u200d"
+_PLAIN: Final = re.compile(r"[a-z0-9_][a-z0-9_-]{0,99}")
 _RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?")
 _PIECE: Final = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
 # What holds their places while a name is tidied up.
@@ -50,6 +51,8 @@ def safe_name(text: str, *, keep_case: bool = False) -> str:
     `~` and ten digits of its hash, so that it can't meet another one. With `keep_case` upper case is not
     odd, and whoever asks takes care of names that differ by nothing else.
     """
+    if _PLAIN.fullmatch(text) and not _RESERVED.fullmatch(text):
+        return text  # as most are
     tidy = "".join(_tidy(char) for char in unicodedata.normalize("NFC", text))
     tidy = tidy.lstrip(". ").rstrip(". ")
     if _RESERVED.fullmatch(tidy):

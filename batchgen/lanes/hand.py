@@ -48,7 +48,7 @@ class Hand:
     @property
     def models(self) -> list[str]:
         """Those of the jobs in hand, as this provider calls them."""
-        return list(dict.fromkeys(model for model, _ in self._jobs))
+        return list(dict.fromkeys([model for model, _ in self._jobs]))
 
     def take(self, closed: Collection[str]) -> PendingJob | None:
         """The next one whose model is not among the `closed`; None when there is none."""

@@ -68,6 +68,8 @@ class Keyring:
             )
             for key in keys or (None,)
         ]
+        self._live = list(self._gates)
+        """those that are not parked; of those that stand alike the one that went last comes last"""
         self._waiting_until: float | None = None
         self._wanted: Collection[str] = ()
         self._stalled = False
@@ -79,6 +81,7 @@ class Keyring:
         everyone.join(self.bell)
         if not keys and needs_key(profile):
             self._lost = self._gates[0].parked = NoKey(f"{' or '.join(profile.api_key_env)} is not set")
+            self._live.clear()
 
     async def enter(
         self, model: str, images: int, closed: Callable[[], bool], key: str | None = None
@@ -114,16 +117,13 @@ class Keyring:
 
     def _chosen(self, model: str, now: float, key: str | None) -> Gate:
         live = self._live
+        if len(live) == 1:
+            return live[0]
         wanted = [gate for gate in live if gate.key == key] or live
         chosen = min(wanted, key=lambda gate: (max(gate.ready_at(model, now), now + SLACK), gate.in_flight))
-        # Of those that stand alike the one that went last comes last.
-        self._gates.remove(chosen)
-        self._gates.append(chosen)
+        live.remove(chosen)
+        live.append(chosen)
         return chosen
-
-    @property
-    def _live(self) -> list[Gate]:
-        return [gate for gate in self._gates if gate.parked is None]
 
     @property
     def parked(self) -> JobError | None:
@@ -138,6 +138,7 @@ class Keyring:
                 one.parked = self._lost = error
                 which = f"no more with key {one.key}" if len(self._gates) > 1 else "stopped"
                 log.warning("%s: %s: %s", self._provider, which, why(error))
+        self._live = [gate for gate in self._live if gate.parked is None]
         self.bell.ring()
 
     def gives_up_at(self) -> float:
@@ -181,10 +182,10 @@ class Keyring:
         A key at which nothing fails serves, and so may a line that has something in flight. One that has
         nothing to send any more tells only until when it was served.
         """
+        if not any(map(_fails, self._lines)):
+            return None  # as nearly always
         lines = [(line, line.breaker.failing_since()) for line in self._lines]
         failing = [since for _, since in lines if since is not None]
-        if not failing:
-            return None
         if not all(any(map(_fails, gate.lines.values())) for gate in self._live):
             return None
         if any(line.in_flight for line, since in lines if since is None):

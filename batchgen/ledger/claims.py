@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from batchgen.ledger.records import DueOutput, OpenAttempt, Paces, PendingJob
-from batchgen.ledger.rows import Value, due_output, dump, job_of, open_attempt, providers_of
+from batchgen.ledger.rows import Value, due_output, dump, fields, job_of, open_attempt, providers_of
 from batchgen.ledger.statements import SQL
 from batchgen.pacing import Learned, Pace
 
@@ -39,22 +39,26 @@ def pending_jobs(
     bound = {"without": "[]", **params, "limit": limit + len(exclude)}
     found = [row for name in statements for row in _found(db, name, bound) if row["key"] not in exclude]
     chosen = sorted(found, key=lambda row: row["position"])[:limit]
-    return [
-        PendingJob(
-            key=row["key"],
-            job=job_of(row),
-            have=row["have"],
-            tries=row["tries"],
-            round=row["round"],
-            last_error=row["last_error"],
-            repeats=row["repeats"],
-            unanswered_key=row["unanswered_key"],
-            unanswered_env=row["unanswered_env"],
-            position=row["position"],
-            route=providers_of(row["route"]),
-        )
-        for row in db.execute(SQL["claimed_jobs"], {"keys": dump([row["key"] for row in chosen])})
-    ]
+    keys = dump([row["key"] for row in chosen])
+    return [_pending_job(row) for row in db.execute(SQL["claimed_jobs"], {"keys": keys})]
+
+
+def _pending_job(row: sqlite3.Row) -> PendingJob:
+    """A row of `claimed_jobs`."""
+    told = fields(row)
+    return PendingJob(
+        key=told["key"],
+        job=job_of(told),
+        have=told["have"],
+        tries=told["tries"],
+        round=told["round"],
+        last_error=told["last_error"],
+        repeats=told["repeats"],
+        unanswered_key=told["unanswered_key"],
+        unanswered_env=told["unanswered_env"],
+        position=told["position"],
+        route=providers_of(told["route"]),
+    )
 
 
 def _found(db: sqlite3.Connection, name: str, bound: Mapping[str, Value]) -> Iterator[sqlite3.Row]:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import chain
 from math import ceil
 from operator import attrgetter
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from batchgen.errors import JobError
 from batchgen.ledger.kept import SavedReply
@@ -32,6 +32,7 @@ from batchgen.model import NEXT, Entry, Job, JobState, Json, Outcome, OutputStat
 Value: TypeAlias = int | float | str | None
 Params: TypeAlias = dict[str, Value]
 Rows: TypeAlias = Iterable[sqlite3.Row]
+Fields: TypeAlias = dict[str, Any]  # Any: what a column holds is known where it is taken out
 
 ONLY_ASKED = 2
 """In `attempts.asked_again`: opened again to ask for its task, and for nothing else."""
@@ -94,9 +95,14 @@ def _plain_request(*values: str | int | None) -> str:
     return dump({name: value for name, value in zip(_IN_REQUEST, values, strict=True) if value is not None})
 
 
-def job_of(row: sqlite3.Row) -> Job:
+def fields(row: sqlite3.Row) -> Fields:
+    """The columns by name. A row itself compares the names of all its columns at each look."""
+    return dict(zip(row.keys(), row, strict=True))
+
+
+def job_of(row: Fields) -> Job:
     """The job as the manifest meant it when the ledger last read it."""
-    request = json.loads(row["request"])
+    request = _loaded(row["request"])
     return Job(
         id=row["id"],
         prompt=row["prompt"],
@@ -112,6 +118,13 @@ def job_of(row: sqlite3.Row) -> Job:
         models=cast(Mapping[str, str], request.get("models", {})),
         **{name: request.get(name) for name in _IN_REQUEST},
     )
+
+
+@lru_cache
+def _loaded(request: str) -> Mapping[str, Any]:
+    """The column `request`; most jobs share it with others, and nobody changes what is in it."""
+    loaded: Mapping[str, Any] = json.loads(request)
+    return loaded
 
 
 STORE_DOWN = "store_down"
@@ -132,7 +145,7 @@ def outstanding(row: sqlite3.Row) -> Outstanding:
     """A row of `outstanding`."""
     prompt = "x" * ceil(row["prompt_bytes"] / row["jobs"])
     return Outstanding(
-        job=replace(job_of(row), prompt=prompt),
+        job=replace(job_of(fields(row)), prompt=prompt),
         missing=row["missing"],
         warnings=texts(row["warnings"]),
         count=row["jobs"],
@@ -157,7 +170,7 @@ def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
     numbers = {attempt["id"]: attempt["number"] for attempt in attempts}
     remarks = [texts(one["warnings"]) for one in outputs if one["round"] == row["round"] and not one["superseded"]]
     return JobRecord(
-        job=job_of(row).at(row["served_by"] or row["provider"]),
+        job=job_of(fields(row)).at(row["served_by"] or row["provider"]),
         state=JobState(row["state"]),
         provider=row["served_by"] or row["provider"],
         cost=row["cost"],
@@ -175,7 +188,7 @@ def open_attempt(row: sqlite3.Row) -> OpenAttempt:
     return OpenAttempt(
         attempt_id=row["attempt_id"],
         key=row["key"],
-        job=job_of(row).at(row["attempt_provider"]),
+        job=job_of(fields(row)).at(row["attempt_provider"]),
         provider=row["attempt_provider"],
         task_id=row["task_id"],
         started_at=row["started_at"],
@@ -191,7 +204,7 @@ def unpriced(row: sqlite3.Row) -> Unpriced:
     return Unpriced(
         attempt_id=row["attempt_id"],
         key=row["key"],
-        job=job_of(row),
+        job=job_of(fields(row)),
         provider=row["attempt_provider"],
         images=row["images"] if delivered else None,
         usage=row["usage"],
@@ -200,31 +213,32 @@ def unpriced(row: sqlite3.Row) -> Unpriced:
 
 def due_output(row: sqlite3.Row) -> DueOutput:
     """A row of `due_outputs` or `retried_outputs`."""
-    first = () if row["url"] is None else (row["url"],)
+    told = fields(row)
+    first = () if told["url"] is None else (told["url"],)
     return DueOutput(
-        output_id=row["output_id"],
-        key=row["key"],
-        job=job_of(row).at(row["attempt_provider"]),
-        provider=row["attempt_provider"],
-        position=row["output_position"],
-        round=row["output_round"],
-        urls=first + texts(row["alternatives"]),
-        spool=row["spool"],
-        expires_at=row["expires_at"],
-        tries=row["output_tries"],
-        task_id=row["task_id"],
-        attempt_id=row["attempt_id"],
-        gen_id=row["gen_id"],
-        request_id=row["request_id"],
-        delivered_at=row["finished_at"],
-        apart=bool(row["apart"]),
+        output_id=told["output_id"],
+        key=told["key"],
+        job=job_of(told).at(told["attempt_provider"]),
+        provider=told["attempt_provider"],
+        position=told["output_position"],
+        round=told["output_round"],
+        urls=first + texts(told["alternatives"]),
+        spool=told["spool"],
+        expires_at=told["expires_at"],
+        tries=told["output_tries"],
+        task_id=told["task_id"],
+        attempt_id=told["attempt_id"],
+        gen_id=told["gen_id"],
+        request_id=told["request_id"],
+        delivered_at=told["finished_at"],
+        apart=bool(told["apart"]),
     )
 
 
 def origin_of(row: sqlite3.Row) -> Origin:
     """A row of `origin`."""
     return Origin(
-        job=job_of(row).at(row["attempt_provider"]),
+        job=job_of(fields(row)).at(row["attempt_provider"]),
         path=row["path"],
         store=row["address"],
         provider=row["attempt_provider"],
@@ -239,7 +253,7 @@ def saved_reply(row: sqlite3.Row) -> SavedReply:
     return SavedReply(
         attempt_id=row["attempt_id"],
         key=row["key"],
-        job=job_of(row).at(row["attempt_provider"]),
+        job=job_of(fields(row)).at(row["attempt_provider"]),
         state=JobState(row["state"]),
         provider=row["attempt_provider"],
         outcome=Outcome(row["outcome"]),
@@ -296,6 +310,7 @@ def _error(row: sqlite3.Row) -> ErrorRecord | None:
     return ErrorRecord(row["error_kind"], row["error_code"], row["error_message"])
 
 
+@lru_cache
 def texts(text: str) -> tuple[str, ...]:
     """A JSON list of texts."""
     return tuple(json.loads(text))

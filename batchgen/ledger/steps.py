@@ -187,8 +187,10 @@ def _likeness(db: sqlite3.Connection, output: Params) -> list[str]:
     if twin is not None:
         return [f"same bytes as job {twin['job']} image {twin['position']}"]
     look = output["look"]
+    if not isinstance(look, int):
+        return []
     for row in db.execute(SQL["like_looks"], output):
-        if isinstance(look, int) and bits_apart(row["look"], look) <= NEAR:
+        if bits_apart(row["look"], look) <= NEAR:
             return [f"looks like job {row['job']} image {row['position']}"]
     return []
 
