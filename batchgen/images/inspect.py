@@ -28,7 +28,7 @@ PIXELS_AT_ONCE: Final = 64_000_000
 _BLOCK: Final = 1 << 18
 """Bytes handed to the decoder at a time. Larger blocks cost more: their memory is fetched anew for each file."""
 
-decoders: Final = at_most(8, "decoding images")
+decoders: Final = at_most(6, "decoding images")
 """The event loop's limit on threads that decode, and wait for the disk; their memory is bounded by `decoding`."""
 
 
