@@ -18,6 +18,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import ClassVar, Self
 
@@ -99,6 +100,12 @@ class JobError(BatchgenError):
             retry_after=self.retry_after,
             request_id=self.request_id,
         )
+
+    def reworded(self, change: Callable[[str], str]) -> Self:
+        """The same failure with each of its texts changed so."""
+        told = self.saying(change(self.message))
+        told.code, told.request_id = self.code and change(self.code), self.request_id and change(self.request_id)
+        return told
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword arguments do not survive pickling by themselves, and engines send errors across.

@@ -7,7 +7,7 @@ job leave it as `Failed` events; only mistakes of our own are raised.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +19,7 @@ import anyio.to_thread
 from batchgen import codecs, expiry
 from batchgen.codecs.base import Answer, Ask, Call, Found
 from batchgen.codecs.faults import classify
+from batchgen.codecs.inline import mended
 from batchgen.codecs.redact import without_keys
 from batchgen.codecs.tasks import Running, read_task, task_address
 from batchgen.errors import (
@@ -96,9 +97,9 @@ class Worker:
                     stream = self._download(work)
             async with aclosing(stream):
                 async for event in stream:
-                    yield _without(event, self._secrets)
+                    yield self._told(event)
         except JobError as error:
-            yield _without(Failed(error), self._secrets)
+            yield self._told(Failed(error))
         except BatchgenError:
             raise
         except Exception as bug:
@@ -185,7 +186,8 @@ class Worker:
         images = tuple(
             self._image(found, f"a{attempt_id}-{index}", profile) for index, found in enumerate(answer.images)
         )
-        generated = Generated(images=images, gen_id=answer.gen_id, usage=answer.usage, reply=reply)
+        gen_id, usage = answer.gen_id and self._clean(answer.gen_id), answer.usage and self._clean(answer.usage)
+        generated = Generated(images=images, gen_id=gen_id, usage=usage, reply=reply)
         if any(image.spool is not None for image in images):
             # Links are in the kept reply; of inline images a crash leaves only their files and this line.
             self._answers.add(attempt_id, generated)
@@ -198,7 +200,8 @@ class Worker:
                 url=None, spool=spool(found.inline or "", settings.workspace, name, settings.max_image_bytes)
             )
         deadline = expiry.expires_at(found.url, received=self._now(), link_ttl=profile.link_ttl)
-        return RemoteImage(url=found.url, alternatives=found.alternatives, expires_at=deadline)
+        alternatives = tuple(map(mended, found.alternatives))
+        return RemoteImage(url=mended(found.url), alternatives=alternatives, expires_at=deadline)
 
     async def _recover(self, work: Recovery) -> AsyncGenerator[Event, None]:
         profile = self._settings.profiles[work.provider]
@@ -259,6 +262,18 @@ class Worker:
         if awaits_word(saved):
             await anyio.to_thread.run_sync(forget, self._settings.workspace, work)
 
+    def _told(self, event: Event) -> Event:
+        match event:
+            case TaskSeen(task_id):
+                return TaskSeen(self._clean(task_id))
+            case Failed(error):
+                return replace(event, error=error.reworded(self._clean))
+        return event
+
+    def _clean(self, text: str) -> str:
+        """A provider's words without our own keys, which gateways quote, and as the ledger can hold them."""
+        return without_keys(mended(text), self._secrets)
+
 
 def awaits_word(event: Event) -> bool:
     """Whether the worker goes on only when the runner has committed it: an image that is in its object store.
@@ -266,13 +281,3 @@ def awaits_word(event: Event) -> bool:
     What of it lies in the workspace may go then.
     """
     return isinstance(event, Saved) and event.store is not None
-
-
-def _without(event: Event, secrets: Collection[str]) -> Event:
-    """The event with our own keys taken out: gateways quote them in their error texts."""
-    match event:
-        case TaskSeen(task_id):
-            return TaskSeen(without_keys(task_id, secrets))
-        case Failed(error, reply):
-            return Failed(error.saying(without_keys(error.message, secrets)), reply)
-    return event

@@ -196,7 +196,7 @@ class Outpost:
 def _located(event: Event) -> Event:
     """A file that the runner saw and this machine does not: say whose trouble that is."""
     if isinstance(event, Failed) and isinstance(event.error, BadReference) and event.error.status is None:
-        return Failed(event.error.saying(f"{event.error.message} (on {socket.gethostname()})"))
+        return replace(event, error=event.error.saying(f"{event.error.message} (on {socket.gethostname()})"))
     return event
 
 

@@ -33,18 +33,19 @@ decoders: Final = at_most(6, "decoding images")
 
 
 class Pixels:
-    """How many pixels may be decoded at a time; whoever finds no room waits."""
+    """How many pixels may be decoded at a time; whoever finds no room waits, and all who come later with it."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._taken = 0
+        self._turn = threading.Lock()
         self._changed = threading.Condition()
 
     @contextmanager
     def of(self, pixels: int) -> Iterator[None]:
         """Within: these are being decoded. More than all there may be count as all."""
         pixels = min(pixels, self._most)
-        with self._changed:
+        with self._turn, self._changed:  # small ones that pass a large one could go on doing so all night
             self._changed.wait_for(lambda: self._taken + pixels <= self._most)
             self._taken += pixels
         try:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import pybase64
 
 from batchgen.errors import BadImage
-from batchgen.events import Generated, RemoteImage
+from batchgen.events import Generated, RemoteImage, Replied
 from batchgen.images.naming import safe_name
 from batchgen.storage.local import INCOMING, Aside, disk, inside, remove, sync_folder
 
@@ -119,7 +119,10 @@ def _spooled(workspace: Path, told: dict[str, Any]) -> Generated | None:
     spools = [inside(workspace, image.spool) for image in images if image.spool is not None]
     if not all(spool is not None and spool.is_file() for spool in spools):
         return None
-    return Generated(images=images, gen_id=told["gen_id"], usage=told["usage"])
+    reply = told.get("reply")  # versions that kept it apart wrote none
+    return Generated(
+        images=images, gen_id=told["gen_id"], usage=told["usage"], reply=None if reply is None else Replied(**reply)
+    )
 
 
 def forget_answers(workspace: Path) -> None:

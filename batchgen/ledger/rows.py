@@ -100,9 +100,10 @@ def fields(row: sqlite3.Row) -> Fields:
     return dict(zip(row.keys(), row, strict=True))
 
 
-def job_of(row: Fields) -> Job:
-    """The job as the manifest meant it when the ledger last read it."""
-    request = _loaded(row["request"])
+def job_of(row: Fields, *, own: bool = False) -> Job:
+    """The job as the manifest meant it when the ledger last read it. `own`: its mappings are nobody else's."""
+    text = row["request"]
+    request = json.loads(text) if own or len(text) > _SHORT else _loaded(text)
     return Job(
         id=row["id"],
         prompt=row["prompt"],
@@ -120,9 +121,13 @@ def job_of(row: Fields) -> Job:
     )
 
 
+_SHORT = 4096
+"""Characters of a `request` that is remembered: with a data URL in it, it may be megabytes."""
+
+
 @lru_cache
 def _loaded(request: str) -> Mapping[str, Any]:
-    """The column `request`; most jobs share it with others, and nobody changes what is in it."""
+    """The column `request`; most jobs share it with others, and nobody here changes what is in it."""
     loaded: Mapping[str, Any] = json.loads(request)
     return loaded
 
@@ -170,7 +175,8 @@ def job_record(row: sqlite3.Row, attempts: Rows, outputs: Rows) -> JobRecord:
     numbers = {attempt["id"]: attempt["number"] for attempt in attempts}
     remarks = [texts(one["warnings"]) for one in outputs if one["round"] == row["round"] and not one["superseded"]]
     return JobRecord(
-        job=job_of(fields(row)).at(row["served_by"] or row["provider"]),
+        # It goes to whoever uses the library, and may be changed there.
+        job=job_of(fields(row), own=True).at(row["served_by"] or row["provider"]),
         state=JobState(row["state"]),
         provider=row["served_by"] or row["provider"],
         cost=row["cost"],

@@ -23,6 +23,7 @@ from batchgen.ledger.migrate import migrate, version
 from batchgen.ledger.reader import Reader
 from batchgen.ledger.records import Filter, ProviderStatus
 from batchgen.ledger.statements import MIGRATIONS, SQL
+from batchgen.ledger.states import IllegalStep
 from batchgen.ledger.store import Ledger
 from batchgen.ledger.writer import Writer
 from batchgen.model import JobState
@@ -324,6 +325,37 @@ async def test_a_cancelled_caller_leaves_a_whole_command_and_a_working_writer(tm
         await ledger.note("after", "1")
         assert await states(ledger) == {JobState.RUNNING: 2}
         assert await ledger.check() == []
+
+
+async def test_whoever_tells_a_fact_under_a_cancelled_scope_learns_what_became_of_it(tmp_path: Path) -> None:
+    told: list[object] = []
+    async with Ledger.open(tmp_path, now=clock) as ledger:
+        await ledger.sync(entries("a"))
+        (pending,) = await claim(ledger)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            told.append(await ledger.begin_attempt(pending.key, PROVIDER, NOW, "k"))
+            with pytest.raises(IllegalStep):
+                await ledger.begin_attempt(pending.key, PROVIDER, NOW, "k")
+            told.append("why not")
+            await anyio.lowlevel.checkpoint()
+            told.append("it went on")
+        begun, go_on = threading.Event(), threading.Event()
+
+        def slow(db: sqlite3.Connection) -> str:
+            begun.set()
+            go_on.wait(30)
+            return "amid a commit"
+
+        async def tell() -> None:
+            told.append(await ledger._write(slow))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(tell)
+            await asyncio.to_thread(begun.wait, 30)
+            group.cancel_scope.cancel()
+            asyncio.get_running_loop().call_later(0.01, go_on.set)
+    assert told == [1, "why not", "amid a commit"]
 
 
 async def test_a_loop_that_cancels_every_task_leaves_the_writer_at_work_for_their_last_words(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.errors import BadImage, WorkspaceError
-from batchgen.events import Generated, RemoteImage
+from batchgen.events import Generated, RemoteImage, Replied
 from batchgen.images.spool import SLICE, AnswerLog, decoded, forget_answers, noted_answers, spool
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
@@ -103,7 +103,7 @@ def test_a_logged_answer_is_found_again_when_all_its_files_are_there(tmp_path: P
     first, second = (spool(encode(PNG), tmp_path, name, 1 << 20) for name in ("a1-0", "a1-1"))
     link = RemoteImage(url="https://x/1.png", alternatives=("https://y/1.png",))
     images = (*(RemoteImage(url=None, spool=path) for path in (first, second)), link)
-    answer = Generated(images=images, gen_id="gen_1", usage="{}")
+    answer = Generated(images=images, gen_id="gen_1", usage="{}", reply=Replied(200, "req_1", "{}"))
     log = AnswerLog(tmp_path)
     log.add(1, answer)
     log.add(2, answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -91,6 +92,31 @@ def test_a_jpeg_gets_the_extension_that_everybody_uses() -> None:
 def test_sniffing_knows_avif_by_any_of_its_brands() -> None:
     assert sniff(b"\0\0\0\x20ftypmif1\0\0\0\0mif1avifmiaf") == "avif"
     assert sniff(b"\0\0\0\x20ftypisom\0\0\0\0isommp42") is None
+
+
+def test_a_large_picture_is_not_passed_for_ever_by_small_ones_that_come_later() -> None:
+    pixels = Pixels(100)
+    order: list[str] = []
+
+    def decode(name: str, size: int) -> threading.Thread:
+        def work() -> None:
+            with pixels.of(size):
+                order.append(name)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        return thread
+
+    with pixels.of(60):
+        large = decode("large", 100)
+        while not pixels._turn.locked():  # until it waits
+            time.sleep(0)
+        small = decode("small", 40)
+        small.join(0.05)
+        order.append("first")
+    large.join()
+    small.join()
+    assert order == ["first", "large", "small"]
 
 
 def test_pictures_are_decoded_side_by_side_as_long_as_there_is_room_and_a_larger_one_alone() -> None:
