@@ -9,7 +9,8 @@ The public names are those of `__all__`; they are imported when first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False
+"""That of `typing`, which takes longer to import than all else here."""
 
 if TYPE_CHECKING:
     from batchgen.api import Result, iterate, run

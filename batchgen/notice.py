@@ -97,7 +97,8 @@ class Messenger:
     """Delivers notices to some addresses. Raises `UsageError` for one that can never work."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
-        self._webhooks = [one for one in addresses if urlsplit(one).scheme in ("http", "https")]
+        addresses = [one.strip() for one in addresses]
+        self._webhooks = [one for one in addresses if _is_webhook(one)]
         others = [one for one in addresses if one not in self._webhooks]
         self._apprise = _apprise(others) if others else None
 
@@ -132,6 +133,28 @@ class Messenger:
         return f"the notice to {host} was not delivered: {trouble}"
 
 
+def _is_webhook(address: str) -> bool:
+    """Whether it is posted to here, and not through apprise. Raises `UsageError` for what is no address."""
+    scheme, separator, _ = address.partition("://")
+    if not address:
+        raise UsageError("--notify has no address: give one, such as https://host/hook, or leave --notify out")
+    if not separator:
+        raise UsageError(
+            "--notify takes an address that begins with https:// (a webhook) or the scheme of a service that apprise "
+            "knows, such as mailto://; this one has no '://'"
+        )
+    if scheme.lower() not in ("http", "https"):
+        return False
+    try:
+        parts = urlsplit(address)
+        usable = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(f"--notify: no usable host and port follow {scheme}://; write it as in https://host/hook")
+    return True
+
+
 async def _through(apprise: Any, notice: Notice) -> str | None:  # Any: apprise has no types
     told = False
     with anyio.move_on_after(PATIENCE):
@@ -156,6 +179,6 @@ def _apprise(addresses: Sequence[str]) -> Any:  # Any: apprise has no types
     messenger = apprise.Apprise()
     for address in addresses:
         if not messenger.add(address):
-            scheme = address.partition("://")[0] if "://" in address else "without a scheme"
-            raise UsageError(f"--notify: apprise does not take this address ({scheme}…); see its list of services")
+            scheme = address.partition("://")[0]
+            raise UsageError(f"--notify: apprise does not take this address ({scheme}://…); see its list of services")
     return messenger

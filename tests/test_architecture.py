@@ -78,6 +78,7 @@ RINGS = {
     "report": 4,
     "shards": 4,
     "api": 4,
+    "early": 5,
     "cli": 5,
     "__main__": 5,
     "__init__": 6,

@@ -97,7 +97,7 @@ def test_the_first_set_up_command_installs_and_runs_the_demo() -> None:
         "python3 -m venv .venv && .venv/bin/pip install --quiet . && .venv/bin/batchgen run jobs/demo.yaml"
     )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["scripts"] == {"batchgen": "batchgen.cli:main"}
+    assert project["scripts"] == {"batchgen": "batchgen.__main__:main"}
     assert project["requires-python"] == ">=3.11"
     assert "Python 3.11 or newer" in README
     assert (ROOT / "jobs/demo.yaml").is_file()

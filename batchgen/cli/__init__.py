@@ -10,7 +10,6 @@ import difflib
 import errno
 import gc
 import importlib
-import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batchgen.early import interrupt_from_here
 from batchgen.errors import StoreDown, UserError, WorkspaceError
 from batchgen.stop import INTERRUPTED
 
@@ -46,6 +46,9 @@ COMMANDS: Mapping[str, str] = {
 }
 """Every command is the `command` of the module of its name."""
 
+READING = frozenset({"plan", "status", "jobs", "verify", "providers", "doctor", "schema"})
+"""Commands that write nothing: a signal ends them at any line."""
+
 CRASHED = 4
 """Exit code after an error of our own: like a workspace that can't be used, it wants a person to look."""
 
@@ -64,6 +67,9 @@ class _Commands(click.Group):
             return None
         name = f"batchgen.cli.{cmd_name}"
         command = (sys.modules.get(name) or _imported(name)).command
+        if cmd_name not in READING:
+            with suppress(ValueError):  # outside the main thread nobody is told of signals
+                interrupt_from_here()
         assert isinstance(command, click.Command)
         return command
 
@@ -87,9 +93,6 @@ class _Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:  # click's own signature
-        with suppress(ValueError):  # outside the main thread nobody is told of signals
-            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-                signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):

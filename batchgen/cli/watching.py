@@ -59,14 +59,15 @@ def interruptible(stop: StopSignal, watch: Tally) -> Iterator[None]:
         stop.drain()
         watch.say(f"stopping: waiting for {watch.in_flight} in flight, press Ctrl-C again to abort now")
 
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for number in signals:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
         loop.add_signal_handler(number, interrupted)
     try:
         yield
     finally:
-        for number in signals:
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, handler)
 
 
 def notify_option(command: Command) -> Command:

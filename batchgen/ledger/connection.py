@@ -110,9 +110,11 @@ async def _open(workspace: Path, mode: str, pragmas: tuple[str, ...]) -> AsyncIt
     db = Connection(connect, 64)
     try:
         await db
-    except sqlite3.Error as error:
+    except BaseException as error:  # also an interrupt
         db.join()
-        raise translate(error, workspace) from error
+        if isinstance(error, sqlite3.Error):
+            raise translate(error, workspace) from error
+        raise
     try:
         yield db
     finally:

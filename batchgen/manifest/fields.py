@@ -32,6 +32,11 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 MOST_IMAGES = 10_000
 """Images of one job: more is a slip of the pen."""
 
+_LIST_FOR_TEXT = (
+    "must be one text, not a list: put text that begins with '[' in quotes; several values of a job go under matrix"
+)
+_MAPPING_FOR_TEXT = "must be text, not a mapping: put text that holds ': ' or begins with '{' in quotes"
+
 _MOST = 10**15
 _T = TypeVar("_T")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -53,7 +58,7 @@ def _text(value: object) -> str | None:
     if isinstance(value, int | float):
         return str(value)
     if not isinstance(value, str):
-        raise wrong("must be text")
+        raise wrong(_LIST_FOR_TEXT if isinstance(value, list | tuple) else _MAPPING_FOR_TEXT)
     if _NO_TEXT.search(value):
         raise wrong("holds a character that is no text (NUL or half a surrogate pair)")
     return value
@@ -62,7 +67,7 @@ def _text(value: object) -> str | None:
 def _given(value: object) -> str:
     text = _text(value)
     if text is None:
-        raise wrong("must be text")
+        raise wrong("has no value: write one, or '' for none")
     return text
 
 
@@ -252,6 +257,8 @@ class Parent:
 
 def _parent(value: object) -> Parent | None:
     """`after: cat`, or `after: {id: cat, image: 1}`."""
+    if isinstance(value, list):
+        raise wrong("names one job, not a list, for a job edits the image of one: write the id of one of them")
     if not isinstance(value, Mapping):
         text = _name(value)
         return Parent(text) if text else None

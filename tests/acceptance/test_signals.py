@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
+import tomllib
 
 import pytest
 
-from tests.acceptance.conftest import Cli, Simulated, listed, numbered, until
+from tests.acceptance.conftest import ROOT, Cli, Simulated, listed, numbered, until
 
 AT_ONCE = 4
 
@@ -114,6 +116,62 @@ def test_a_workspace_in_use_by_a_run_is_left_alone_at_once(
         assert status["jobs"]["running"] == 2
         assert status["providers"]["apiyi"]["in_flight"] == 2
         assert p.posts == 2
+
+
+def _script() -> str:
+    """What the script `batchgen` does, by the project's own file."""
+    place = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["batchgen"]
+    module, _, name = place.partition(":")
+    return f"import sys; from {module} import {name}; sys.exit({name}())"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("library", ["click", "pydantic"])
+@pytest.mark.parametrize("words", [("-m", "batchgen"), ("-c", _script())], ids=["module", "script"])
+def test_a_signal_while_libraries_are_imported_ends_it_without_a_word(
+    cli: Cli, words: tuple[str, ...], library: str, number: signal.Signals
+) -> None:
+    # A library of that name in the current folder comes first; it stands for one that takes long.
+    cli.write(f"{library}.py", "import signal\nprint('importing', flush=True)\nwhile True: signal.pause()\n")
+    process = subprocess.Popen(
+        [sys.executable, *words, "run", "a.yaml"],
+        cwd=cli.folder, env=cli.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    cli.started.append(process)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(number)
+    assert cli.end(process, code=130).stderr == ""
+
+
+INTERRUPTED_WORK = """
+import asyncio, os, signal
+from batchgen.early import interrupt_from_here
+
+async def work():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        await asyncio.sleep(0)
+        print("closed what was open")
+        raise
+
+interrupt_from_here()
+try:
+    asyncio.run(work())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_sigterm_in_the_midst_of_a_step_lets_the_work_close_what_it_opened(cli: Cli) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED_WORK],
+        env=cli.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    cli.started.append(process)
+    assert cli.end(process, code=0).stdout == "closed what was open\ninterrupted\n"
 
 
 def test_sigterm_ends_a_command_that_only_reads_with_130_as_ctrl_c_does(cli: Cli, provider: Simulated) -> None:

@@ -358,6 +358,24 @@ async def test_whoever_tells_a_fact_under_a_cancelled_scope_learns_what_became_o
     assert told == [1, "why not", "amid a commit"]
 
 
+async def test_an_opening_that_is_cancelled_leaves_no_thread_that_outlives_the_loop(tmp_path: Path) -> None:
+    async with Ledger.open(tmp_path, now=clock):
+        pass
+    before = set(threading.enumerate())
+
+    async def look() -> None:
+        async with Reader.open(tmp_path):
+            pass
+
+    opening = asyncio.ensure_future(look())
+    while set(threading.enumerate()) <= before:
+        await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert set(threading.enumerate()) <= before
+
+
 async def test_a_loop_that_cancels_every_task_leaves_the_writer_at_work_for_their_last_words(tmp_path: Path) -> None:
     async with Ledger.open(tmp_path, now=clock) as ledger:
         (writer,) = [task for task in asyncio.all_tasks() if task.get_name() == "ledger writer"]

@@ -81,3 +81,22 @@ async def test_other_addresses_go_through_apprise_and_a_wrong_one_is_told_before
         Messenger(["nonsense://s3cret"])
     assert "nonsense" in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("", "--notify has no address: give one"),
+        (" ", "--notify has no address: give one"),
+        ("hooks.example.com/s3cret", "this one has no '://'"),
+        ("https://", "no usable host and port follow https://"),
+        ("http://[s3cret", "no usable host and port follow http://"),
+        ("https://host:s3cret/", "no usable host and port follow https://"),
+    ],
+)
+def test_what_can_never_be_told_is_refused_in_one_line_without_the_address(address: str, told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Messenger([address])
+    assert told in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)

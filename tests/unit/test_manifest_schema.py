@@ -24,7 +24,18 @@ def _told(**values: object) -> list[str]:
         ("zzz", "x", "unknown key 'zzz' in job 'cat'; a provider's own goes under 'params', yours under 'meta'"),
         ("ratio", "16x9", "ratio '16x9' is not W:H"),
         ("size", "huge", "size 'huge' is not WxH, 1K, 2K, 4K or auto"),
-        ("prompt", ["a"], "prompt must be text"),
+        (
+            "prompt",
+            ["a"],
+            "prompt must be one text, not a list: put text that begins with '[' in quotes; "
+            "several values of a job go under matrix",
+        ),
+        ("id", {"a": 1}, "id must be text, not a mapping: put text that holds ': ' or begins with '{' in quotes"),
+        (
+            "after",
+            ["a", "b"],
+            "after names one job, not a list, for a job edits the image of one: write the id of one of them",
+        ),
         ("prompt", "a\ud800", "prompt holds a character that is no text (NUL or half a surrogate pair)"),
         ("n", "0", "n '0' must be 1 or more"),
         ("n", "two", "n 'two' is not a whole number"),

@@ -183,8 +183,7 @@ def _said(job: Job, axes: Sequence[Axis] = ()) -> tuple[str, ...]:
 
 def test_a_matrix_that_changes_nothing_is_remarked() -> None:
     assert _said(_job(), _axes(ratoi=["1:1", "3:2"])) == (
-        "matrix name 'ratoi' stands in no prompt or reference: its 2 values make equal requests, "
-        "did you mean 'ratio'?",
+        "matrix name 'ratoi' stands in no prompt or reference: its 2 values make equal requests, did you mean 'ratio'?",
     )
     assert _said(_job(after="parent"), _axes(a=["1", "2"])) == ()
     assert _said(_job(prompt="{a}"), _axes(zip=True, a=["1", "2"], b=["1", "2"])) == ()
@@ -218,7 +217,11 @@ MISTAKES: Mapping[str, tuple[object, str]] = {
     "a misspelt key": ({"zipp": True}, "matrix.zipp must be a list of values, did you mean 'zip'?"),
     "nothing in it": ({"a": []}, "matrix.a has no values"),
     "a wrong value": ({"ratio": ["1:1", "16x9"]}, "matrix.ratio.1 '16x9' is not W:H"),
-    "no text": ({"a": [["b"]]}, "matrix.a.0 must be text"),
+    "no text": (
+        {"a": [["b"]]},
+        "matrix.a.0 must be one text, not a list: "
+        "put text that begins with '[' in quotes; several values of a job go under matrix",
+    ),
     "twice": ({"a": ["x", "y", "x"]}, 'matrix has the value "x" of a twice'),
     "a pair twice": (
         {"zip": "yes", "a": ["1", "1"], "b": ["2", "2"]},
