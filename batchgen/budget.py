@@ -16,6 +16,7 @@ from batchgen.model import Settings
 from batchgen.providers.costs import PriceList, no_price
 from batchgen.providers.prices import currency, exact, money_text
 from batchgen.providers.profile import Profile
+from batchgen.stop import BUDGET_REACHED
 
 
 class Budget:
@@ -78,7 +79,7 @@ class Budget:
     def _words(self, amount: int, limit: int) -> str:
         spent, cost, most = (money_text(currency(one)) for one in (self._spent, amount, limit))
         return (
-            f"the budget is reached: {spent} of {most} is spent or may have been billed, and the next request may "
+            f"{BUDGET_REACHED}: {spent} of {most} is spent or may have been billed, and the next request may "
             f"cost {cost}; a higher max_cost continues"
         )
 

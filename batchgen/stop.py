@@ -8,6 +8,10 @@ INTERRUPTED = 130
 """The exit code of a run that somebody stopped: the ledger is whole and `run` continues."""
 
 
+BUDGET_REACHED = "the budget is reached"
+"""How the reason begins of a run that might spend no more: the same command line would stop at once again."""
+
+
 class StopSignal:
     """Set by signal handlers, windows of time and fatal conditions; heard by every lane."""
 

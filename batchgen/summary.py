@@ -6,8 +6,9 @@ know within ten seconds what is left to do.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
@@ -18,7 +19,7 @@ from batchgen.model import JobState, OutputState
 from batchgen.progress import duration, until_text
 from batchgen.providers.prices import money_text
 from batchgen.sinks import Report
-from batchgen.stop import INTERRUPTED
+from batchgen.stop import BUDGET_REACHED, INTERRUPTED
 
 _State = TypeVar("_State", JobState, OutputState)
 
@@ -82,6 +83,17 @@ class Commands:
             words = "the provider's own trouble, so try again when it is well: {retry} && {run}"
         fetch = f"batchgen fetch {self.workspace}"
         return words.format(run=run, retry=retry, fetch=fetch, workspace=self.workspace)
+
+
+def within_reach(run: str, reason: str | None) -> str:
+    """The `run` command line after one that stopped for this reason: past its budget it needs a higher AMOUNT."""
+    if reason is None or not reason.startswith(BUDGET_REACHED):
+        return run
+    words = shlex.split(run)
+    if "--max-cost" in words:
+        place = words.index("--max-cost")
+        del words[place : place + 2]
+    return shlex.join([*words, "--max-cost", "AMOUNT"])
 
 
 _TASK_GOES_ON = frozenset({"unfinished", "interrupted"})
@@ -179,6 +191,8 @@ def _one_line(text: str) -> str:
 def closing(name: str, report: Report, unfinished: Unfinished, commands: Commands) -> str:
     """The whole summary, several lines without a newline at the end."""
     status = report.status
+    if commands.run is not None:
+        commands = replace(commands, run=within_reach(commands.run, report.reason))
     total = sum(status.jobs.values())
     done = status.jobs.get(JobState.DONE, 0)
     some = f"all {total} jobs" if total > 1 else "the one job"

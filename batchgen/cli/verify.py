@@ -38,7 +38,7 @@ def command(ctx: click.Context, place: Path, folder: Path | None, as_json: bool)
 async def _compare(workspace: Path) -> tuple[Comparison, str]:
     """What was found, and the command line that goes on with the batch."""
     async with Reader.open(workspace) as reader:
-        return await compare_files(workspace, reader.files()), await continued(reader, workspace)
+        return await compare_files(workspace, reader.files()), await continued(reader, workspace, free=True)
 
 
 def _text(comparison: Comparison) -> Iterator[str]:

@@ -18,6 +18,7 @@ from batchgen.errors import UsageError
 from batchgen.ledger.connection import LEDGER
 from batchgen.ledger.reader import Reader
 from batchgen.shards.division import Shard, Shards, folder_name
+from batchgen.summary import within_reach
 
 _OUT = Path("out")
 _NAMED = 3
@@ -62,8 +63,11 @@ def workspace_of(manifest: Path, folder: Path | None, shard: Shard | None = None
     return folder or _OUT / folder_name(manifest.stem, shard)
 
 
-async def continued(reader: Reader, workspace: Path) -> str:
-    """The command line that goes on with a batch; a rehearsal goes on as one. `MANIFEST`: it is not where it was."""
+async def continued(reader: Reader, workspace: Path, *, free: bool = False) -> str:
+    """The command line that goes on with a batch; a rehearsal goes on as one. `MANIFEST`: it is not where it was.
+
+    After a run that had spent its budget it is one with a higher AMOUNT, unless it is for what is `free`.
+    """
     place = Path(await reader.note("manifest_path") or await reader.note("manifest") or "MANIFEST")
     if place.is_absolute() and place.is_relative_to(Path.cwd()):
         place = place.relative_to(Path.cwd())
@@ -78,7 +82,8 @@ async def continued(reader: Reader, workspace: Path) -> str:
         folder = workspace.with_name(workspace.name.removesuffix(".rehearsal"))
     if folder.resolve() != usual.resolve():
         words += ["--workspace", str(folder)]
-    return shlex.join(words)
+    last = None if free else await reader.last_run()
+    return within_reach(shlex.join(words), last.reason if last else None)
 
 
 def existing_workspace(place: Path, folder: Path | None) -> Path:

@@ -66,3 +66,16 @@ def test_a_run_does_not_keep_quiet_about_a_saved_image_that_is_gone_and_can_not_
     cli.run("retry", "out/a", "--state", "done", "--id", "job-000", code=0)
     assert "gone" not in cli.run("run", "a.yaml", code=0).stderr
     cli.run("verify", "a.yaml", code=0)
+
+
+def test_after_the_budget_was_reached_the_next_step_is_a_run_that_may_spend_more(cli: Cli) -> None:
+    priced = BATCH.replace("base_url", "prices: {gpt-image-1-vip: 0.03}, base_url")
+    cli.write("a.yaml", priced + REFUSED + listed(numbered(4)))
+    again = "batchgen run a.yaml --max-cost AMOUNT"
+    told = cli.run("run", "a.yaml", "--max-cost", "0.06", "--concurrency", "1", code=3).stderr
+    assert f"  -> {again}\n" in told
+    assert "--max-cost 0.06" not in told
+    assert f"next      {again}\n" in cli.run("status", "a.yaml").stdout
+    assert cli.run("retry", "a.yaml", "--state", "refused").stderr.endswith(f": {again}\n")
+    cli.run("run", "a.yaml", "--limit", "1", "--max-cost", "1", code=3)
+    assert "AMOUNT" not in cli.run("status", "a.yaml").stdout
