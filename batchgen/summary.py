@@ -7,6 +7,7 @@ know within ten seconds what is left to do.
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -67,6 +68,15 @@ _FREE_ADVICE: Mapping[Way, str] = {
 }
 
 
+# Where one kind of error has jobs of either sort: `fetch` never pays, a retry would for some.
+_STILL_FREE = "what these still bring comes at no cost: {fetch}"
+_AFTER_THAT = "what is left after that costs again"
+
+
+def _is_paid(way: Way) -> bool:
+    return way in (Way.SEND, Way.REPLACE)
+
+
 @dataclass(frozen=True, slots=True)
 class Commands:
     """What the user would type: the workspace, and the `run` command line if it is known."""
@@ -74,13 +84,20 @@ class Commands:
     workspace: str
     run: str | None = None
 
-    def advice(self, state: JobState, way: Way, error: str = "", *, named: bool = True) -> str:
-        """What deals with jobs in this state for this kind of error; `named`: with these alone."""
+    def advice(
+        self, state: JobState, way: Way, error: str = "", *, named: bool = True, mixed: bool = False
+    ) -> str:
+        """What deals with jobs in this state for this kind of error; `named`: with these alone.
+
+        `mixed`: the same kind of error has jobs that are free to take up and jobs that are paid again.
+        """
         run = self.run or "batchgen run MANIFEST"
         retry = f"batchgen retry {self.workspace} --state {state}{_only(error) if named else ''}"
         words = _FREE_ADVICE.get(way, _ADVICE[state])
         if state is JobState.FAILED and way is Way.SEND and error in _PASSING:
             words = "the provider's own trouble, so try again when it is well: {retry} && {run}"
+        if mixed:
+            words = f"{_AFTER_THAT}: {words}" if _is_paid(way) else _STILL_FREE
         fetch = f"batchgen fetch {self.workspace}"
         return words.format(run=run, retry=retry, fetch=fetch, workspace=self.workspace)
 
@@ -138,12 +155,14 @@ class Unfinished:
             yield ""
             yield f"{sum(kind.count for kind in kinds.values())} {title}"
             advice = {commands.advice(state, way, error, named=False) for way, error in kinds}
-            for (way, error), kind in kinds.items():
+            sorts = Counter(error for error, _ in {(error, _is_paid(way)) for way, error in kinds})
+            # What is free comes first where one kind of error has both.
+            for (way, error), kind in sorted(kinds.items(), key=lambda item: _is_paid(item[0][0])):
                 yield from kind.lines()
                 if not kind.whole:
                     yield f"  all of them: batchgen jobs {commands.workspace} --state {state}{_only(error)}"
                 if len(advice) > 1:
-                    yield f"  -> {commands.advice(state, way, error)}"
+                    yield f"  -> {commands.advice(state, way, error, mixed=sorts[error] > 1)}"
             if len(advice) == 1:
                 yield f"  -> {advice.pop()}"
 
@@ -247,6 +266,14 @@ def link_warning(status: Status, commands: Commands) -> str | None:
     else:
         fate = f"the links die within 24 hours, the first at {first:%H:%M on %d %B}"
     return f"{links} not on disk, and {fate}: batchgen fetch {commands.workspace}"
+
+
+def store_words(status: Status, workspace: str) -> str | None:
+    """That an object store takes no images, and where they are meanwhile; None while it does."""
+    if not status.store_down:
+        return None
+    waiting = counted(status.outputs.get(OutputState.REMOTE, 0), "image")
+    return f"{status.store_down}; {waiting} not there yet, those that came wait in {workspace}"
 
 
 def counts(numbers: Mapping[_State, int], states: Iterable[_State]) -> str:

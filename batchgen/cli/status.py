@@ -19,7 +19,7 @@ from batchgen.ledger.records import ProviderStatus, Status
 from batchgen.model import END_STATES, JobState, OutputState
 from batchgen.progress import wait_text
 from batchgen.providers.prices import money_text
-from batchgen.summary import Commands, cost_words, counted, counts, link_warning
+from batchgen.summary import Commands, cost_words, counts, link_warning, store_words
 
 _LOOK = 1.0
 """Seconds between two looks of `--watch`; the run notes its traffic as often."""
@@ -73,9 +73,8 @@ def _lines(status: Status, workspace: Path) -> list[str]:
     if status.shard:
         lines.insert(0, f"shard     {status.shard} of the batch")
     lines += [f"provider  {name}: {_traffic(one, time.time())}" for name, one in status.providers.items()]
-    if status.store_down:
-        waiting = counted(status.outputs.get(OutputState.REMOTE, 0), "image")
-        lines.append(f"store     {status.store_down}; {waiting} not there yet, those that came wait in {workspace}")
+    if store := store_words(status, str(workspace)):
+        lines.append(f"store     {store}")
     if warning := link_warning(status, Commands(str(workspace))):
         lines.append(f"links     {warning}")
     return lines

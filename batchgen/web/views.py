@@ -13,7 +13,7 @@ from batchgen.ledger.records import JobRecord, OutputRecord, ProviderStatus, Run
 from batchgen.model import JobState, Json, OutputState
 from batchgen.progress import wait_text
 from batchgen.providers.prices import money_text
-from batchgen.summary import Commands, link_warning, reason
+from batchgen.summary import Commands, link_warning, reason, store_words
 
 _PROMPT: Final = 280
 """Characters of a prompt that a card shows."""
@@ -79,6 +79,7 @@ def standing(
         "rate": rate,
         "reason": run.reason if run is not None and not alive else None,
         "links": link_warning(status, commands) if urgent else None,
+        "store": store_words(status, commands.workspace),
         "rehearsal": status.rehearsal,
     }
 

@@ -261,6 +261,16 @@ def test_where_some_are_free_and_some_are_paid_each_kind_has_its_own_command() -
     assert "mend the cause, then: batchgen retry out/demo --state failed --error bad_request &&" in text
 
 
+def test_where_one_kind_of_error_has_both_the_free_command_comes_first_and_pays_for_nothing() -> None:
+    lines = text_of(spoilt("dead", expires_at=-1), spoilt("alive"), spoilt("dead too", expires_at=-2)).splitlines()
+    (free, paid) = [line for line in lines if "->" in line]
+    assert free == "  -> what these still bring comes at no cost: batchgen fetch out/demo"
+    assert paid.startswith("  -> what is left after that costs again: mend the cause, then generate them anew (paid")
+    assert "batchgen retry out/demo --state failed --error bad_image && batchgen run jobs/demo.yaml" in paid
+    assert lines.index(free) > next(n for n, line in enumerate(lines) if "alive" in line)
+    assert lines.index(free) < next(n for n, line in enumerate(lines) if "dead" in line)
+
+
 def numbers(*, saved: int = 0, cost: float = 0.0, soon: int = 0, past: int = 0) -> Status:
     """A batch in numbers; its first link dies, or died, at 14:05."""
     return Status(

@@ -82,13 +82,20 @@ function stand(news) {
   byId("links").textContent = news.links || "";
   // Once no run is going on, what has nothing to say is left out: the pictures are what people come for.
   const told = Object.entries(news.providers).filter(([, one]) => news.alive || one.waits);
-  byId("providers").hidden = !told.length;
-  byId("providers").replaceChildren(...told.map(([name, one]) => {
+  const items = told.map(([name, one]) => {
     const item = element("li", one.waits ? "waits" : "");
     const flight = one.in_flight + (one.limit === null ? "" : " of " + one.limit) + " in flight";
     item.append(element("b", "", name), element("span", "", flight), element("span", "wait", one.waits));
     return item;
-  }));
+  });
+  // Where the images go is waited for as a provider is.
+  if (news.store) {
+    const item = element("li", "waits");
+    item.append(element("b", "", "image store"), element("span", "wait", news.store));
+    items.push(item);
+  }
+  byId("providers").hidden = !items.length;
+  byId("providers").replaceChildren(...items);
   const ended = news.jobs.total - jobs.pending - jobs.running - jobs.generated;
   if (ended !== stand.ended) grid.changed();
   stand.ended = ended;

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
+from batchgen.ledger.rows import STORE_DOWN
 from tests.acceptance.browser.chromium import Window
 from tests.acceptance.conftest import Cli, Simulated, numbered, until
 from tests.acceptance.test_serve import EVIL, finished, served
@@ -68,6 +70,25 @@ def test_a_retry_puts_a_job_back(seen: Window, cli: Cli) -> None:
         for told in ("1 put back: the next run takes them up", "now pending"):
             page.locator("#said span", has_text=told).wait_for()
         assert cli.states(workspace) == {"done": 2, "pending": 1}
+
+
+def test_a_store_that_takes_no_images_is_shown_beside_the_providers_until_it_does(seen: Window, cli: Cli) -> None:
+    workspace = finished(cli)
+    reason = "s3://night/first: 127.0.0.1:9 can't be reached"
+    with visited(seen, cli, workspace) as page:
+        _note(cli, workspace, reason)
+        item = page.locator("#providers li.waits", has_text="image store")
+        item.wait_for()
+        told = f"{reason}; 0 images not there yet, those that came wait in {workspace}"
+        assert item.locator(".wait").inner_text() == told
+        _note(cli, workspace, "")
+        item.wait_for(state="detached")
+
+
+def _note(cli: Cli, workspace: str, reason: str) -> None:
+    """What a run notes of a store."""
+    with closing(sqlite3.connect(cli.folder / workspace / "ledger.db")) as db, db:
+        db.execute("INSERT OR REPLACE INTO notes (key, value) VALUES (?, ?)", (STORE_DOWN, reason))
 
 
 def test_what_ends_between_the_grid_and_the_first_news_is_shown_too(seen: Window, cli: Cli) -> None:
