@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import sqlite3
@@ -18,6 +19,7 @@ from PIL import Image
 from batchgen.batch import FetchOptions, fetch_batch, fetch_until_done
 from batchgen.cli.jobs import command
 from batchgen.events import Generated, RemoteImage
+from batchgen.lanes.download import BLOCK
 from batchgen.ledger.store import Ledger
 from batchgen.model import Entry, JobState, OutputRules
 from batchgen.providers.builtin import BUILTIN
@@ -26,7 +28,7 @@ from batchgen.retry import MOST_DOWNLOADS
 from batchgen.sinks import Report
 from batchgen.stop import StopSignal
 from tests.integration.ledger_builders import NOW, PROVIDER, clock, entry, start
-from tests.integration.loopback import Loopback, http
+from tests.integration.loopback import Answer, Loopback, http
 
 
 def picture(shade: int = 0) -> bytes:
@@ -64,6 +66,45 @@ async def test_the_link_that_dies_first_is_fetched_first(tmp_path: Path) -> None
         await generate(tmp_path, [entry(name, name) for name in lives], images)
         report = await fetch_batch(tmp_path, FetchOptions(concurrency=1, now=clock))
         assert [host.target(number) for number in range(3)] == ["/c", "/a", "/b"]
+    assert (report.exit_code, report.status.jobs[JobState.DONE]) == (0, 3)
+
+
+async def test_every_place_is_used_again_until_all_is_fetched_and_no_more_at_once(tmp_path: Path) -> None:
+    here = most = came = 0
+    full = asyncio.Event()
+
+    async def serve(writer: asyncio.StreamWriter) -> None:
+        nonlocal here, most, came
+        here, came = here + 1, came + 1
+        most = max(most, here)
+        if came >= 3:
+            full.set()
+        await full.wait()  # nobody is served before the first three are there
+        here -= 1
+        answer = http(200, picture()).data
+        assert isinstance(answer, bytes)
+        writer.write(answer)
+        await writer.drain()
+
+    jobs = [entry(f"j{number}", str(number)) for number in range(2 * BLOCK)]
+    async with Loopback([Answer(serve)]) as host:
+        await generate(tmp_path, jobs, [RemoteImage(url=host.url(f"/{one.job.id}")) for one in jobs])
+        report = await fetch_batch(tmp_path, FetchOptions(concurrency=3, now=clock))
+    assert (report.exit_code, report.status.jobs[JobState.DONE]) == (0, len(jobs))
+    assert (most, came) == (3, len(jobs))
+
+
+async def test_a_workspace_that_takes_no_file_ends_the_fetch_with_the_rest_left_for_the_next(tmp_path: Path) -> None:
+    jobs = [entry(name, name) for name in "abc"]
+    async with Loopback([http(200, picture())]) as host:
+        await generate(tmp_path, jobs, [RemoteImage(url=host.url(f"/{one.job.id}")) for one in jobs])
+        images = tmp_path / "images"
+        images.mkdir(exist_ok=True)
+        (images / ".incoming").write_text("no folder")
+        report = await fetch_batch(tmp_path, FetchOptions(concurrency=1, now=clock))
+        assert (report.exit_code, len(host.requests)) == (4, 1)
+        (images / ".incoming").unlink()
+        report = await fetch_batch(tmp_path, FetchOptions(now=clock))
     assert (report.exit_code, report.status.jobs[JobState.DONE]) == (0, 3)
 
 

@@ -357,3 +357,12 @@ async def test_a_provider_without_any_of_its_keys_is_stopped_from_the_beginning(
     ring = Keyring(profile, (), concurrency=None, now=Clock())
     assert ring.gone(0.0) == "p has no key (A_KEY or B_KEY is not set)"
     assert await ring.enter("m", 1, never) is None
+
+
+async def test_of_keys_that_stand_alike_the_one_that_went_last_comes_last() -> None:
+    ring, went = keyring(Limits(), "A", "B", "C"), []
+    for _ in range(6):
+        place = await taken(ring)
+        place.leave(0.0)
+        went.append(place.key)
+    assert went == ["A", "B", "C"] * 2
