@@ -34,8 +34,8 @@ _TITLES: Mapping[JobState, str] = {
     JobState.EXPIRED: "expired: the link died before the image was saved",
     JobState.CANCELLED: "cancelled",
     JobState.GENERATED: "generated, and not all on disk yet",
-    JobState.RUNNING: "cut short; the next run settles them",
-    JobState.PENDING: "pending; the next run sends them",
+    JobState.RUNNING: "cut short, for the next run to settle",
+    JobState.PENDING: "pending, for the next run to send",
 }
 
 _ADVICE: Mapping[JobState, str] = {

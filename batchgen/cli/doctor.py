@@ -35,6 +35,8 @@ def command(ctx: click.Context, provider: str, manifest: Path | None, as_json: b
         opened.check()  # a job may name a provider that nothing else does
         profiles |= opened.profiles
     if provider not in profiles:
+        if Path(provider).is_file():
+            raise UsageError(f"'{provider}' is a file; name a provider too: batchgen doctor NAME --manifest {provider}")
         hint = did_you_mean(provider, profiles) or "; see: batchgen providers"
         raise UsageError(f"no provider '{provider}'{hint}")
     profile = profiles[provider]

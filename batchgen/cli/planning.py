@@ -145,7 +145,8 @@ def plan_text(plan: Plan, *, table: bool = False) -> str:
         lines.append(f"time      {duration(plan.seconds)}, {_basis(plan)}")
     if plan.max_cost is not None:
         what = "the whole batch" if plan.shard is None else "this shard"
-        lines.append(f"budget    {money_text(plan.max_cost)} for {what}, {money_text(plan.spent)} of it spent")
+        spent = f"{money_text(plan.spent)} is spent or may have been billed"
+        lines.append(f"budget    {money_text(plan.max_cost)} for {what}; {spent}")
     lines += [f"warning   {warning}" for warning in plan.warnings]
     if table and plan.shares:
         lines += ["", *_table(plan.shares)]

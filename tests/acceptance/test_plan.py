@@ -38,7 +38,7 @@ def test_what_a_run_is_charged_lies_within_what_was_planned(cli: Cli) -> None:
 
 
 def test_the_time_is_that_of_the_latest_requests_here(cli: Cli, provider: Simulated) -> None:
-    with provider(latency="10ms") as p:
+    with provider(latency="200ms") as p:
         cli.write("a.yaml", f"provider: tu-zi\n{p.section('tu-zi')}jobs:\n{listed(numbered(8))}")
         assert "60 s, an estimate" in cli.run("plan", "a.yaml").stdout
         cli.run("run", "a.yaml", "--limit", "7", code=3)

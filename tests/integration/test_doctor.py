@@ -91,3 +91,10 @@ def test_the_command_knows_simulated_providers_and_mistyped_names() -> None:
     assert (well.exit_code, json.loads(well.stdout)["ok"]) == (0, True)
     wrong = CliRunner().invoke(main, ["doctor", "simulater"])
     assert (wrong.exit_code, "did you mean 'simulator'?" in wrong.output) == (2, True)
+
+
+def test_a_manifest_in_place_of_a_provider_is_told_where_it_goes(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("jobs: []")
+    told = CliRunner().invoke(main, ["doctor", str(tmp_path / "a.yaml")])
+    assert told.exit_code == 2
+    assert told.stderr.strip().endswith(f"batchgen doctor NAME --manifest {tmp_path / 'a.yaml'}")
