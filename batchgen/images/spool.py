@@ -86,7 +86,8 @@ class AnswerLog:
 
     def add(self, attempt_id: int, generated: Generated) -> None:
         """Write an answer down, and make the names of its files durable. Raises `WorkspaceError`."""
-        line = json.dumps({"attempt": attempt_id, **dataclasses.asdict(generated)}).encode() + b"\n"
+        # A line of its own also after one that a full disk tore.
+        line = b"\n" + json.dumps({"attempt": attempt_id, **dataclasses.asdict(generated)}).encode() + b"\n"
         with disk():
             log = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             try:
@@ -106,7 +107,7 @@ def noted_answers(workspace: Path, attempts: Collection[int]) -> dict[int, Gener
                     try:
                         told = json.loads(line)
                     except ValueError:
-                        continue  # torn
+                        continue  # empty or torn
                     if told["attempt"] in attempts and (generated := _spooled(workspace, told)) is not None:
                         noted[told["attempt"]] = generated
     return noted

@@ -107,10 +107,10 @@ def test_a_logged_answer_is_found_again_when_all_its_files_are_there(tmp_path: P
     log = AnswerLog(tmp_path)
     log.add(1, answer)
     log.add(2, answer)
-    # The line that a death tore is no answer, and hides no other.
+    # The line that a death or a full disk tore is no answer, and hides no other.
     with next((tmp_path / "images/.incoming").glob("*.answers")).open("ab") as file:
-        file.write(b'{"attempt": 3, "ima\n')
-    AnswerLog(tmp_path).add(4, answer)
+        file.write(b'{"attempt": 3, "ima')
+    log.add(4, answer)
     assert noted_answers(tmp_path, {1, 3, 4}) == {1: answer, 4: answer}
     (tmp_path / second).unlink()
     assert noted_answers(tmp_path, {1, 3, 4}) == {}
