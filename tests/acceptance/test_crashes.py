@@ -76,7 +76,7 @@ class Batch:
     def noted(self) -> set[int]:
         """The attempts whose inline answers are in a log beside the ledger."""
         logs = (self.cli.folder / "out/m/images/.incoming").glob("*.answers")
-        return {json.loads(line)["attempt"] for log in logs for line in log.read_text().splitlines()}
+        return {json.loads(line)["attempt"] for log in logs for line in log.read_text().splitlines() if line}
 
     def resume(self) -> None:
         """Run to the end: what was seen is done for nothing, what was not is held; then pay for that once more."""
