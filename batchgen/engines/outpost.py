@@ -58,7 +58,12 @@ class Said:
     text: str
 
 
-Told: TypeAlias = Event | Asks | BatchgenError
+@dataclass(frozen=True, slots=True)
+class Over:
+    """What came after the runner's word is done too."""
+
+
+Told: TypeAlias = Event | Asks | Over | BatchgenError
 Batch: TypeAlias = list[tuple[int, Told | Said]]
 """What happened, each with the number of its work; the lines of the log have 0."""
 
@@ -161,6 +166,7 @@ class Outpost:
 
     async def _do(self, number: int, work: Work) -> None:
         assert self._worker is not None  # opened
+        held = False
         try:
             if isinstance(work, Submission) and not await self._leave(number):
                 self._tell(number, Failed(NoWorker("the leave to send it was too old when it came to its worker")))
@@ -169,7 +175,10 @@ class Outpost:
                 async for event in events:
                     self._tell(number, _located(event))
                     if awaits_word(event):
+                        held = True
                         await self._word(number)
+            if held:
+                self._tell(number, Over())
         except BatchgenError as error:
             self._tell(number, error)
         finally:

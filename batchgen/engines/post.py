@@ -14,7 +14,7 @@ from typing import Final, Protocol
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
-from batchgen.engines.outpost import FORWARDED, LATE, Asks, Batch, Hello, Opening, Said, Told
+from batchgen.engines.outpost import FORWARDED, LATE, Asks, Batch, Hello, Opening, Over, Said, Told
 from batchgen.errors import BatchgenError, NoWorker
 from batchgen.events import Event, Failed, Generated, Saved
 from batchgen.model import Submission, Work
@@ -105,7 +105,7 @@ class Post:
         # Unbounded: a work has few events, and the runner decides how many works there are.
         send, receive = anyio.create_memory_object_stream[Told](math.inf)
         self._lines[number] = send
-        sent = over = False
+        sent = over = committed = False
         self._handle.begin(number, work)
         try:
             async for told in receive:
@@ -119,16 +119,21 @@ class Post:
                 if isinstance(told, BatchgenError):
                     over = True
                     raise told
+                if isinstance(told, Over):
+                    return
                 held = awaits_word(told)
                 last = isinstance(told, Generated | Saved | Failed)
                 over = last and not held
                 yield told
                 if held:
-                    # Whoever asks for the next event has committed this one.
+                    # Whoever asks for the next event has committed this one. The worker is followed to its
+                    # end: a run that leaves takes its workers along.
                     self._handle.go_on(number)
-                    over = True
-                if last:
+                    over = committed = True
+                elif last:
                     return
+            if committed:
+                return
             over = True
             raise LostWork(sent and isinstance(work, Submission))
         finally:

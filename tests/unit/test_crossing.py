@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from batchgen import errors
-from batchgen.engines.outpost import Asks, Hello, Said
+from batchgen.engines.outpost import Asks, Hello, Over, Said
 from batchgen.errors import BatchgenError, JobError, ManifestError, Refused, UsageError, WorkspaceError
 from batchgen.events import Event, Failed, Generated, Progress, RemoteImage, Replied, Saved, TaskSeen
 from batchgen.model import Download, Job, OutputRules, Recovery, Submission, Turn, Work
@@ -39,7 +39,8 @@ EVENTS: list[Event] = [
     Saved(path="images/a.png", sha256="0" * 64, bytes=1, width=1, height=1, format="png", warnings=("small",)),
 ]
 
-OTHERS = [Asks(), Said(30, "batchgen.worker", "line"), Hello(host="h", pid=1, version="1", code="c", public=b"p")]
+HELLO = Hello(host="h", pid=1, version="1", code="c", public=b"p")
+OTHERS = [Asks(), Over(), Said(30, "batchgen.worker", "line"), HELLO]
 
 
 def leaves(kind: type[JobError] = JobError) -> Iterator[type[JobError]]:
