@@ -105,7 +105,7 @@ class Post:
         # Unbounded: a work has few events, and the runner decides how many works there are.
         send, receive = anyio.create_memory_object_stream[Told](math.inf)
         self._lines[number] = send
-        sent = over = committed = False
+        sent = over = False
         self._handle.begin(number, work)
         try:
             async for told in receive:
@@ -129,13 +129,12 @@ class Post:
                     # Whoever asks for the next event has committed this one. The worker is followed to its
                     # end: a run that leaves takes its workers along.
                     self._handle.go_on(number)
-                    over = committed = True
+                    over = True
                 elif last:
                     return
-            if committed:
-                return
-            over = True
-            raise LostWork(sent and isinstance(work, Submission))
+            if not over:
+                over = True
+                raise LostWork(sent and isinstance(work, Submission))
         finally:
             del self._lines[number]
             send.close()

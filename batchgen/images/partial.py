@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ class PartialFile:
 
     def __init__(self, workspace: Path, output_id: int, url: str) -> None:
         stem = f"{workspace}/{INCOMING}/o{output_id}"
-        self.path, self._note = Path(stem + PART), stem + NOTE
+        self.path, self._note = Path(stem + PART), Path(stem + NOTE)
         # The query is left out: a link signed anew leads to the same file, and signatures stay secret.
         self._link = hashlib.sha256(url.partition("?")[0].encode("utf-8", "surrogatepass")).hexdigest()
         self._aside: Aside | None = None
@@ -58,7 +57,7 @@ class PartialFile:
 
     def noted(self) -> bool:
         """Whether an earlier try may have left bytes to `resume` from."""
-        return os.path.exists(self._note)
+        return self._note.exists()
 
     def resume(self) -> None:
         """Go on after the bytes of an earlier try, if they can be trusted and are of this link."""
@@ -127,7 +126,7 @@ class PartialFile:
             aside.sync()
         note = {"link": self._link, "validator": self.validator, "size": self.size}
         with disk():
-            Path(self._note).write_text(json.dumps(note), encoding="utf-8")
+            self._note.write_text(json.dumps(note), encoding="utf-8")
 
     def discard(self) -> None:
         """Remove every trace."""
@@ -139,7 +138,7 @@ class PartialFile:
 
     def _forget_note(self) -> None:
         if self._resumed:
-            remove(Path(self._note))
+            remove(self._note)
 
     def _flushed(self) -> Aside:
         if self._aside is None:
@@ -151,13 +150,13 @@ class PartialFile:
 
     def _read_note(self) -> _Note | None:
         try:
-            note = _Note(**json.loads(Path(self._note).read_text(encoding="utf-8")))
+            note = _Note(**json.loads(self._note.read_text(encoding="utf-8")))
             whole = isinstance(note.size, int) and isinstance(note.validator, str)
             if whole and note.link == self._link and 0 < note.size <= self.path.stat().st_size:
                 return note
         except (OSError, ValueError, TypeError):  # no note, a torn one, or somebody else's file
             pass
-        remove(Path(self._note))
+        remove(self._note)
         return None
 
 

@@ -74,9 +74,7 @@ def make(whole: Whole, work: Download) -> Made:
 def place(store: Store, made: Made, work: Download) -> Saved:
     """Bring a made file to its place in the store. Raises `Blocked`, `StoreDown`, `WorkspaceError`."""
     path = store.publish_new(made.file, made.saved.path, made.saved.sha256)
-    saved = made.saved
-    if (path, store.address) != (saved.path, saved.store):
-        saved = dataclasses.replace(saved, path=path, store=store.address)
+    saved = dataclasses.replace(made.saved, path=path, store=store.address)
     if work.rules.sidecar:
         write_sidecar(store, saved, work.about)
     return saved
