@@ -65,7 +65,7 @@ async def test_a_stream_that_only_keeps_itself_alive_is_given_up_and_its_task_is
             writer.write(b": PING\n\n")
             await writer.drain()
 
-    told = await events(tmp_path, Answer(pinging), step=60)
+    told = await events(tmp_path, Answer(pinging), step=600)
     assert isinstance(told[-1], Failed)
     assert isinstance(told[-1].error, Interrupted)
     assert "the answer did not end within" in told[-1].error.message
