@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from batchgen.codecs.base import Found
 from batchgen.codecs.inline import payload
+from batchgen.codecs.lifted import identity
 from batchgen.codecs.links import is_video
 from batchgen.errors import JobError
 from batchgen.model import Json
@@ -58,7 +59,7 @@ class Harvest:
             return
         for text in (inline, source):
             if isinstance(text, str) and (base64 := payload(text)) is not None:
-                key = f"{len(base64)}:{hash(base64)}" if item is None else f"item {item}"
+                key = identity(base64) if item is None else f"item {item}"
                 self.images.setdefault(key, Found(None, inline=base64))
                 return
         self.garbled = self.garbled or (isinstance(inline, str) and bool(inline.strip()))

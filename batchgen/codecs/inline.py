@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from batchgen.codecs.lifted import Lifted
 from batchgen.codecs.redact import redact
 from batchgen.model import Json
 
@@ -37,21 +38,12 @@ def is_payload(text: str) -> bool:
 
 
 def payload(text: str) -> str | None:
-    """The base64 of a data URL or of a bare base64 text in the standard alphabet; None if it is neither.
+    """The base64 of a data URL or of a bare base64 text, as it was written; None if it is neither.
 
-    Providers send `b64_json` with and without the `data:` prefix (seed 004), some in the URL alphabet
-    or without its padding.
+    Providers send `b64_json` with and without the `data:` prefix (seed 004), some in the URL alphabet, with line
+    breaks, or without its padding: all that is left to whoever decodes it.
     """
-    tail = _tail(text)
-    if tail is None:
-        return None
-    if any(mark in tail for mark in " \r\n\t"):
-        tail = "".join(tail.split())
-    tail = tail.replace("-", "+").replace("_", "/")
-    if len(tail) % 4 or tail.endswith("==="):
-        tail = tail.rstrip("=")
-        tail += "=" * (-len(tail) % 4)
-    return tail
+    return text if isinstance(text, Lifted) else _tail(text)
 
 
 def _tail(text: str) -> str | None:

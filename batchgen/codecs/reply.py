@@ -18,7 +18,8 @@ from batchgen.codecs.faults import classify_error, tidy
 from batchgen.codecs.harvest import Harvest
 from batchgen.codecs.images import read_data, read_event
 from batchgen.codecs.inline import KEPT_BYTES, kept_json, kept_text
-from batchgen.codecs.sse import DONE, Event, Events, loads
+from batchgen.codecs.lifted import identity, read_lifted
+from batchgen.codecs.sse import DONE, Event, Events
 from batchgen.codecs.tasks import Running, read_value
 from batchgen.errors import (
     Disposition,
@@ -201,7 +202,7 @@ class ReplyDecoder:
         return news
 
     def _take_body(self, body: bytearray) -> None:
-        readable, value = loads(body)
+        readable, value = read_lifted(body)
         if readable and isinstance(value, Mapping | list):
             self._value = value
             self._harvest.ended = True
@@ -274,9 +275,9 @@ class ReplyDecoder:
         found = dict(self._harvest.images)
         if not reading.images:
             return tuple(found.values())
-        known = {image.url or image.inline for image in found.values()}
+        known = {_name(image) for image in found.values()}
         for number, image in enumerate(reading.images):
-            if (image.url or image.inline) not in known:
+            if _name(image) not in known:
                 found.setdefault(image.url or f"text {number}", image)
         return tuple(found.values())
 
@@ -328,6 +329,10 @@ class ReplyDecoder:
             return Unfinished(f"the reply is cut, but it names task {task}", status=200)
         kind = "a web page" if text.lstrip().startswith("<") else "no readable answer"
         return Unreadable(f"{kind} with status 200: {tidy(text)[:200]}", status=200)
+
+
+def _name(image: Found) -> str:
+    return image.url or identity(image.inline or "")
 
 
 def _has_words(value: Mapping[str, Json]) -> bool:

@@ -160,7 +160,8 @@ class Fetcher:
 
 
 def _settled(workspace: Path, part: PartialFile, work: Download) -> Saved:
-    return settle(Disk(workspace), part.finish(), work)
+    with part.finish() as whole:
+        return settle(Disk(workspace), whole, work)
 
 
 async def _beginning(body: AsyncIterator[bytes]) -> bytes:

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from batchgen.errors import BadImage
 from batchgen.images.threads import at_most
@@ -107,14 +108,38 @@ def instead(head: bytes) -> str:
     return "the bytes are not a PNG, JPEG, WebP, GIF or AVIF image"
 
 
+class _Window(RawIOBase):
+    """Bytes in memory as a file, read without a copy of them all, whose memory costs more than their pixels."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._place = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        came = bytes(self._data[self._place : self._place + size if size >= 0 else None])
+        self._place += len(came)
+        return came
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._place = max(0, offset + (0, self._place, len(self._data))[whence])
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+
 def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """Decode the first frame of `path` to its last pixel. Raises `BadImage`, or `OSError` of the disk."""
     with path.open("rb", buffering=_BLOCK) as file:
-        return inspect_open(file, max_pixels=max_pixels)
+        return _inspect(file, max_pixels)
 
 
-def inspect_open(file: IO[bytes], *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
-    """The same for a file that is open at its beginning, on disk or in memory."""
+def inspect_data(data: memoryview, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
+    """The same for a file whose bytes are in memory."""
+    return _inspect(cast(IO[bytes], _Window(data)), max_pixels)  # Pillow asks for no more than it has
+
+
+def _inspect(file: IO[bytes], max_pixels: int) -> ImageFacts:
     head = file.read(HEAD_BYTES)
     format = sniff(head)
     if format is None:

@@ -41,7 +41,8 @@ def waiting(workspace: Path, work: Download) -> Made | None:
                 raise LinkDead("the inline image is no longer in the workspace")
             return None
         try:
-            return make(whole_at(path), work)
+            with whole_at(path) as whole:
+                return make(whole, work)
         except BadImage:
             if work.spool is not None:
                 raise
@@ -51,7 +52,8 @@ def waiting(workspace: Path, work: Download) -> Made | None:
 
 def keep(workspace: Path, part: PartialFile, work: Download) -> Made:
     """Verify a download that is at its end, and let it wait. Raises as `make` does."""
-    made = make(part.finish(), work)
+    with part.finish() as came:
+        made = make(came, work)
     whole = _whole(workspace, work)
     publish(part.path, whole)
     return dataclasses.replace(made, file=whole) if made.file == part.path else made

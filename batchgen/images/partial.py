@@ -10,19 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
 from batchgen.errors import DownloadFailed, WorkspaceError
+from batchgen.storage.buffer import ROOM, Buffer, buffer
 from batchgen.storage.local import INCOMING, Aside, Whole, disk, remove
 
 PART: Final = ".part"
 NOTE: Final = ".note"
-SEGMENT: Final = 1 << 20
-"""Bytes gathered in memory before they are worth a hop into a thread."""
+SEGMENT: Final = ROOM
+"""Bytes gathered in memory before they are worth a hop into a thread: all of most pictures."""
 
 _BLOCK: Final = 1 << 17
 """Bytes written at a time, at least: each write lets another thread take over. A megabyte's own memory costs more."""
@@ -92,21 +93,29 @@ class PartialFile:
         """Write and hash what was gathered."""
         self._flushed()
 
-    def finish(self) -> Whole:
-        """Make the whole file durable and close it."""
-        with self._lock:
-            if self._ended:
-                raise DownloadFailed("the download was given up")
-            self._ended = True
-            if not self._written and self.size < _BLOCK:
-                data = b"".join(self._gathered)
-                self._gathered = [data]
-            else:
-                data = None
-            with self._flushed() as aside:
-                aside.sync()
-        self._forget_note()
-        return Whole(self.path, aside.sha256, aside.size, data)
+    @contextmanager
+    def finish(self) -> Iterator[Whole]:
+        """Within: the whole file, durable and closed."""
+        with buffer() as memory:
+            with self._lock:
+                if self._ended:
+                    raise DownloadFailed("the download was given up")
+                self._ended = True
+                whole = self._at_once(memory) if self._aside is None and self.size <= ROOM else self._synced()
+            self._forget_note()
+            yield whole
+
+    def _at_once(self, memory: Buffer) -> Whole:
+        memory.fill(self._gathered)
+        self._gathered.clear()
+        with disk():
+            memory.write(self.path)
+        return Whole(self.path, hashlib.sha256(memory.data).hexdigest(), memory.size, memory.data)
+
+    def _synced(self) -> Whole:
+        with self._flushed() as aside:
+            aside.sync()
+        return Whole(self.path, aside.sha256, aside.size)
 
     def suspend(self) -> None:
         """Keep what came for a later resume, or nothing where no resume can be trusted.
@@ -133,7 +142,7 @@ class PartialFile:
         if self._aside is not None:
             with suppress(WorkspaceError):  # of a full disk: what can't be written goes anyway
                 self._aside.close()
-            remove(self.path)
+        remove(self.path)
         self._forget_note()
 
     def _forget_note(self) -> None:

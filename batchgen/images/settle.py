@@ -9,26 +9,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Final
 
 from batchgen.errors import BadImage, Blocked, LinkDead
 from batchgen.events import Saved
 from batchgen.images.embed import NotEmbedded
-from batchgen.images.inspect import EXTENSIONS, HEAD_BYTES, ImageFacts, extension, inspect, inspect_open
+from batchgen.images.inspect import EXTENSIONS, HEAD_BYTES, ImageFacts, extension, inspect, inspect_data
 from batchgen.images.looks import difference_hash
 from batchgen.images.naming import by_content, settled
 from batchgen.images.provenance import embed, write_sidecar
 from batchgen.images.verdicts import expired
 from batchgen.model import Download
 from batchgen.storage.base import Store
+from batchgen.storage.buffer import buffer
 from batchgen.storage.disk import Disk
 from batchgen.storage.local import Whole, below, digest_of, disk, inside, places, remove
-
-_IN_MEMORY: Final = 4 << 20
-"""Bytes of a file that is read once for its digest and its pixels: each read lets another thread take over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,8 @@ def settle_spool(workspace: Path, work: Download) -> Saved:
     path, store = spooled(workspace, work), Disk(workspace)
     with disk():
         if path.exists():
-            return settle(store, whole_at(path), work)
+            with whole_at(path) as whole:
+                return settle(store, whole, work)
         saved = _settled_before(workspace, work)
         if work.rules.sidecar:
             write_sidecar(store, saved, work.about)
@@ -100,13 +98,14 @@ def spooled(workspace: Path, work: Download) -> Path:
     return path
 
 
-def whole_at(path: Path) -> Whole:
-    """A file of an earlier try, read once more. Raises `OSError`."""
-    size = path.stat().st_size
-    if size > _IN_MEMORY:
-        return Whole(path, digest_of(path).hexdigest(), size)
-    data = path.read_bytes()
-    return Whole(path, hashlib.sha256(data).hexdigest(), len(data), data)
+@contextmanager
+def whole_at(path: Path) -> Iterator[Whole]:
+    """Within: a file of an earlier try, read once more. Raises `OSError`."""
+    with buffer() as memory:
+        if memory.read(path):
+            yield Whole(path, hashlib.sha256(memory.data).hexdigest(), memory.size, memory.data)
+            return
+    yield Whole(path, digest_of(path).hexdigest(), path.stat().st_size)
 
 
 def _settled_before(workspace: Path, work: Download) -> Saved:
@@ -142,7 +141,7 @@ def _place(workspace: Path, work: Download, sha256: str, ending: str) -> Path:
 
 def _facts(whole: Whole) -> ImageFacts:
     try:
-        return inspect(whole.path) if whole.data is None else inspect_open(BytesIO(whole.data))
+        return inspect(whole.path) if whole.data is None else inspect_data(whole.data)
     except BadImage:
         with whole.path.open("rb") as file:
             if expired(file.read(HEAD_BYTES)):

@@ -18,13 +18,16 @@ from typing import Any, Final
 
 import pybase64
 
+from batchgen.codecs.lifted import Lifted
 from batchgen.errors import BadImage
 from batchgen.events import Generated, RemoteImage, Replied
 from batchgen.images.naming import safe_name
+from batchgen.storage.buffer import ROOM, buffer
 from batchgen.storage.local import INCOMING, Aside, disk, inside, remove, sync_folder
 
-SLICE: Final = 1 << 17
-"""Characters decoded at a time, a multiple of four. Of a megabyte each, their memory costs more than all the rest."""
+SLICE: Final = 1 << 19
+"""Characters decoded at a time, a multiple of four. Each piece lets another thread take over; the memory of larger
+ones is fetched anew for each file, and costs more than that."""
 
 ASIDE: Final = ".tmp"
 ANSWERS: Final = ".answers"
@@ -41,10 +44,7 @@ def spool(base64_text: str, workspace: Path, name: str, max_bytes: int) -> str:
     name = safe_name(name)
     aside = workspace / INCOMING / f"{name}{ASIDE}"
     try:
-        # Not hashed: that is done where the file is decoded, from what the disk then holds.
-        with Aside(aside, hashed=False) as file:
-            file.write(decoded(base64_text, max_bytes))
-            file.sync()
+        _write(aside, base64_text, max_bytes)
         with disk():
             aside.replace(aside.with_name(name))
     except BaseException:  # whatever it was: half a file must not stay
@@ -53,8 +53,32 @@ def spool(base64_text: str, workspace: Path, name: str, max_bytes: int) -> str:
     return f"{INCOMING}/{name}"
 
 
+def _write(path: Path, text: str, max_bytes: int) -> None:
+    # Not hashed: that is done where the file is decoded, from what the disk then holds.
+    pieces = decoded(text, max_bytes)
+    if len(text) // 4 * 3 < ROOM:
+        with buffer() as memory, disk():
+            memory.fill(pieces)
+            memory.write(path)
+        return
+    with Aside(path, hashed=False) as file:
+        file.write(pieces)
+        file.sync()
+
+
 def decoded(text: str, max_bytes: int) -> Iterator[bytes]:
     """The bytes that base64 `text` stands for, in pieces. Raises `BadImage`."""
+    if isinstance(text, Lifted):
+        whole, done = text.base64, 0
+        while done < len(whole) <= max_bytes // 3 * 4:
+            data = _strictly(whole[done : done + SLICE], last=done + SLICE >= len(whole))
+            if data is None:
+                break
+            yield data
+            done += SLICE
+        if 0 < len(whole) <= done:
+            return
+        text = str(whole[done:], "ascii", "replace")
     if not text.isascii():
         raise BadImage("the inline image is not valid base64")
     if any(space in text for space in " \t\r\n"):
@@ -73,6 +97,16 @@ def decoded(text: str, max_bytes: int) -> Iterator[bytes]:
             yield pybase64.b64decode(piece + "=" * (-len(piece) % 4), validate=True)
         except binascii.Error as error:
             raise BadImage("the inline image is not valid base64") from error
+
+
+def _strictly(base64: memoryview, *, last: bool) -> bytes | None:
+    """The bytes it stands for, None where it is not written by the book; padding may only be in the `last` piece."""
+    if not last and base64[-1] == ord("="):
+        return None
+    try:
+        return pybase64.b64decode(base64, validate=True)
+    except binascii.Error:
+        return None
 
 
 class AnswerLog:

@@ -50,13 +50,13 @@ def disk() -> _Disk:
 class Whole:
     """A whole and synced file that has no name yet, and the SHA-256 of what was written to it.
 
-    `data` holds its bytes where they are few and in memory still: who looks at it need not ask the disk again.
+    `data` holds its bytes where they are in memory still: who looks at it need not ask the disk again.
     """
 
     path: Path
     sha256: str
     size: int
-    data: bytes | None = None
+    data: memoryview | None = None
 
 
 class Aside:
@@ -68,7 +68,7 @@ class Aside:
 
     def __init__(self, path: Path, keep: int = 0, *, hashed: bool = True) -> None:
         with disk():
-            self._file: int | None = _opened(path, empty=keep == 0)
+            self._file: int | None = opened(path, 0 if keep else os.O_TRUNC)
             if keep:
                 os.ftruncate(self._file, keep)
             self._digest = digest_of(path) if keep else hashlib.sha256()
@@ -120,10 +120,11 @@ class Aside:
         return self._file
 
 
-def _opened(path: Path, *, empty: bool) -> int:
-    # A descriptor and no file object: each call of the system lets another thread take over, which costs
-    # more than the call, and Python's own open makes three more of them.
-    how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | (os.O_TRUNC if empty else 0)
+def opened(path: Path, how: int) -> int:
+    """A descriptor by which to append to the file, made with its folder if need be; `how`: more flags of `os.open`."""
+    # No file object: each call of the system lets another thread take over, which costs more than the call,
+    # and Python's own open makes three more of them.
+    how |= os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
     try:
         return os.open(path, how, 0o666)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.codecs.lifted import Lifted
 from batchgen.errors import BadImage, WorkspaceError
 from batchgen.events import Generated, RemoteImage, Replied
 from batchgen.images.spool import SLICE, AnswerLog, decoded, forget_answers, noted_answers, spool
@@ -44,21 +45,51 @@ def test_every_way_of_writing_base64_is_read(data: bytes, way: str) -> None:
         case "dos":
             text = "\r\n".join(text) + "\r\n"
     assert b"".join(decoded(text, 1000)) == data
+    lifted = Lifted.of(memoryview(text.encode()))
+    assert b"".join(decoded(lifted, 1000)) == data
+    assert b"".join(decoded(lifted, len(data))) == data
+    with pytest.raises(BadImage, match="max_image_bytes"):
+        list(decoded(lifted, len(data) - 1))
+
+
+@pytest.mark.parametrize("place", [0, SLICE - 4, SLICE, 2 * SLICE + 4, 3 * SLICE - 4])
+@pytest.mark.parametrize("way", ["url-safe", "unpadded", "lines", "garbage", "padded"])
+def test_base64_left_in_its_body_is_read_like_any_other(way: str, place: int) -> None:
+    text = encode(os.urandom(SLICE // 4 * 9 - 1))
+    match way:
+        case "url-safe":
+            text = f"{text[:place]}-_-_{text[place + 4 :]}"
+        case "unpadded":
+            text = text.rstrip("=")
+        case "lines":
+            text = f"{text[:place]}\r\n{text[place:]}"
+        case "garbage":
+            text = f"{text[:place]}!!!!{text[place + 4 :]}"
+        case "padded":
+            text = f"{text[:place]}AAA={text[place + 4 :]}"
+    lifted = Lifted.of(memoryview(text.encode()))
+    if way == "garbage" or (way == "padded" and place + 4 < len(text)):
+        for written in (text, lifted):
+            with pytest.raises(BadImage):
+                list(decoded(written, 1 << 24))
+    else:
+        assert b"".join(decoded(lifted, 1 << 24)) == b"".join(decoded(text, 1 << 24))
 
 
 @pytest.mark.parametrize(
     "text", ["", "====", "A", "AAAA!", "AA=A", "QQ==QQ==", "猫猫猫猫", "<html>", "AAA\0", "AA AA A"]
 )
 def test_garbage_is_no_image_and_leaves_no_file(text: str, tmp_path: Path) -> None:
-    with pytest.raises(BadImage):
-        spool(text, tmp_path, "a1-0", 1000)
-    assert list((tmp_path / "images/.incoming").iterdir()) == []
+    for written in (text, Lifted.of(memoryview(text.encode()))):
+        with pytest.raises(BadImage):
+            spool(written, tmp_path, "a1-0", 1000)
+    assert list((tmp_path / "images/.incoming").glob("*")) == []
 
 
 def test_garbage_at_the_very_end_leaves_no_file_either(tmp_path: Path) -> None:
     with pytest.raises(BadImage):
         spool(encode(os.urandom(3_000_000)) + "!", tmp_path, "a1-0", 1 << 24)
-    assert list((tmp_path / "images/.incoming").iterdir()) == []
+    assert list((tmp_path / "images/.incoming").glob("*")) == []
 
 
 def test_padding_before_the_end_is_garbage_also_where_a_slice_ends() -> None:

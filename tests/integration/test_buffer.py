@@ -1,0 +1,110 @@
+"""Files that are written and read past the system's cache: every size, whatever the file system can do."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from batchgen.storage.buffer import ROOM, buffer
+
+BLOCK = 4096
+LARGE = 1 << 18
+SIZES = [0, 1, BLOCK, LARGE - 1, LARGE, LARGE + 1, LARGE + BLOCK - 1, LARGE + BLOCK, 1_234_567, ROOM - 1, ROOM]
+
+
+def pieces(data: bytes) -> list[bytes]:
+    return [data[start : start + 98_304] for start in range(0, len(data), 98_304)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_was_written_is_read_again(size: int, tmp_path: Path) -> None:
+    path, data = tmp_path / "new/folder/a.part", os.urandom(size)
+    with buffer() as memory:
+        memory.fill(pieces(data))
+        assert bytes(memory.data) == data
+        memory.write(path)
+    assert path.read_bytes() == data
+    with buffer() as memory:
+        assert memory.read(path)
+        assert bytes(memory.data) == data
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_file_system_that_can_not_do_without_its_cache_uses_it(
+    size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, opens = [], os.open
+
+    def strict(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_DIRECT:
+            refused.append(path)
+            raise OSError(errno.EINVAL, "no O_DIRECT here")
+        return opens(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", strict)
+    test_what_was_written_is_read_again(size, tmp_path)
+    assert len(refused) == (2 if size >= LARGE else 0)
+
+
+def test_a_large_file_goes_past_the_cache_but_for_the_rest_of_its_last_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways, opens = [], os.open
+
+    def watched(path: str, flags: int, mode: int = 0o777) -> int:
+        ways.append("direct" if flags & os.O_DIRECT else "anew" if flags & os.O_TRUNC else "cache")
+        return opens(path, flags, mode)
+
+    try:
+        os.close(opens(tmp_path / "probe", os.O_WRONLY | os.O_CREAT | os.O_DIRECT))
+    except OSError:
+        pytest.skip("a file system that can't")
+    monkeypatch.setattr(os, "open", watched)
+    (tmp_path / "new/folder").mkdir(parents=True)
+    test_what_was_written_is_read_again(LARGE + 1, tmp_path)
+    assert ways == ["direct", "cache", "direct"]
+
+
+def test_an_older_longer_file_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for size in (ROOM, LARGE + 5, 7):
+        data = os.urandom(size)
+        with buffer() as memory:
+            memory.fill([data])
+            memory.write(path)
+        assert path.read_bytes() == data
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(bytes(ROOM + 1))
+    with buffer() as memory:
+        assert not memory.read(path)
+        with pytest.raises(ValueError, match="memoryview"):
+            memory.fill([bytes(ROOM), b"x"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_not_taken_for_a_file_system_that_can_not(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("/dev/full")
+    with buffer() as memory:
+        memory.fill([bytes(LARGE)])
+        with pytest.raises(OSError, match="No space left"):
+            memory.write(tmp_path / "a")
+
+
+def test_two_at_a_time_have_memory_of_their_own_which_is_used_again(tmp_path: Path) -> None:
+    def filled(data: bytes, then: Callable[[], object] = lambda: None) -> bytes:
+        with buffer() as memory:
+            memory.fill([data])
+            then()
+            return bytes(memory.data)
+
+    other: list[bytes] = []
+    assert filled(b"a" * 100, lambda: other.append(filled(b"b" * 200))) == b"a" * 100
+    assert other == [b"b" * 200]
+    assert filled(b"") == b""
