@@ -56,7 +56,7 @@ def spool(base64_text: str, workspace: Path, name: str, max_bytes: int) -> str:
 def _write(path: Path, text: str, max_bytes: int) -> None:
     # Not hashed: that is done where the file is decoded, from what the disk then holds.
     pieces = decoded(text, max_bytes)
-    if len(text) // 4 * 3 < ROOM:
+    if len(text.base64 if isinstance(text, Lifted) else text) * 3 // 4 <= ROOM:
         with buffer() as memory, disk():
             memory.fill(pieces)
             memory.write(path)

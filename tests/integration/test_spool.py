@@ -14,6 +14,7 @@ from batchgen.codecs.lifted import Lifted
 from batchgen.errors import BadImage, WorkspaceError
 from batchgen.events import Generated, RemoteImage, Replied
 from batchgen.images.spool import SLICE, AnswerLog, decoded, forget_answers, noted_answers, spool
+from batchgen.storage.buffer import ROOM
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 
@@ -22,9 +23,14 @@ def encode(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def test_the_decoded_file_lies_in_the_incoming_folder_and_nothing_else_does(tmp_path: Path) -> None:
-    data = os.urandom(3_000_001)
-    path = spool(encode(data), tmp_path, "a1-0", 1 << 24)
+@pytest.mark.parametrize("size", [100, 3_000_001, ROOM - 1, ROOM, ROOM + 1, ROOM + 2, 9_000_000])
+@pytest.mark.parametrize("left", [False, True], ids=["a text", "left in its body"])
+def test_the_decoded_file_lies_in_the_incoming_folder_and_nothing_else_does(
+    size: int, left: bool, tmp_path: Path
+) -> None:
+    data = os.urandom(size)
+    text = encode(data).rstrip("=")  # of padding, its length would tell more
+    path = spool(Lifted.of(memoryview(text.encode())) if left else text, tmp_path, "a1-0", 1 << 24)
     assert path == "images/.incoming/a1-0"
     assert (tmp_path / path).read_bytes() == data
     assert [entry.name for entry in (tmp_path / path).parent.iterdir()] == ["a1-0"]
