@@ -45,7 +45,7 @@ def _text(comparison: Comparison) -> Iterator[str]:
     yield from (f"missing   {path}" for path in comparison.missing)
     yield from (f"changed   {path}" for path in comparison.changed)
     yield from (f"unknown   {path}" for path in comparison.unknown)
-    yield from (f"leftover  {path} (of an unfinished download; harmless)" for path in comparison.leftovers)
+    yield from (f"leftover  {path} (not finished, or no image; harmless)" for path in comparison.leftovers)
     yield (
         f"{comparison.checked} files checked: {len(comparison.missing)} missing, "
         f"{len(comparison.changed)} changed, {len(comparison.unknown)} not in the ledger"

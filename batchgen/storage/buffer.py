@@ -35,7 +35,10 @@ _free: Final[list[Buffer]] = []
 @contextmanager
 def buffer() -> Iterator[Buffer]:
     """Within: an empty buffer that nobody else has. What it held is gone afterwards."""
-    taken = _free.pop() if _free else Buffer()
+    try:
+        taken = _free.pop()
+    except IndexError:
+        taken = Buffer()
     taken.size = 0
     try:
         yield taken

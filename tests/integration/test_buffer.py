@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,22 @@ def test_two_at_a_time_have_memory_of_their_own_which_is_used_again(tmp_path: Pa
     assert filled(b"a" * 100, lambda: other.append(filled(b"b" * 200))) == b"a" * 100
     assert other == [b"b" * 200]
     assert filled(b"") == b""
+
+
+def test_threads_that_want_one_at_the_same_moment_do_not_share_it() -> None:
+    def use(number: int) -> bool:
+        mine = bytes([number]) * 64
+        for _ in range(3000):
+            with buffer() as memory:
+                memory.fill([mine])
+                if bytes(memory.data) != mine:
+                    return False
+        return True
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(use, range(16)))
+    finally:
+        sys.setswitchinterval(interval)
