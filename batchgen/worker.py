@@ -139,7 +139,7 @@ class Worker:
             cut = error
         answer = reply.answer(cut, work.ask)
         task_id, kept = reply.untold_task(answer), reply.kept()
-        # Its body is as large as the images in it, and these wait for a thread.
+        # Its body is as large as the images in it, and these wait for a thread: no more of it stays than they need.
         del reply
         # Inline images are on the disk before the reply is told: what is kept of it has no base64.
         outcome = await self._outcome(answer, work.attempt_id, profile, kept)

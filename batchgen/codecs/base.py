@@ -62,7 +62,7 @@ class Found:
     url: str | None
     alternatives: tuple[str, ...] = ()
     inline: str | None = None
-    """base64 text, without the `data:` prefix"""
+    """base64 text as it was written, without the `data:` prefix; or a `Lifted`, which stands for one"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

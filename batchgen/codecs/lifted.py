@@ -21,6 +21,12 @@ _GAPS: Final = 4096
 """Quotation marks looked at, one after the other: a body with more of them is no picture with a few words."""
 
 _HEAD: Final = re.compile(rb"[A-Za-z0-9+/_-]{64}")
+_TAIL: Final = re.compile(rb"[A-Za-z0-9+/_=-]{64}")
+_NEVER: Final = (b"\\", b":", b" ")
+"""In escapes, links and data URLs, and sentences: a text that only begins like base64, whose words are wanted."""
+
+_SPELLINGS: Final = ((b"-", b"+"), (b"_", b"/"), (b" ", b""), (b"\r", b""), (b"\n", b""), (b"\t", b""))
+"""What senders write in more than one way, and how most of them write it."""
 
 
 class Lifted(str):
@@ -30,10 +36,14 @@ class Lifted(str):
 
     @classmethod
     def of(cls, base64: memoryview) -> Lifted:
-        """With the number of its characters."""
+        """With the number of its bytes."""
         lifted = cls(f"<base64, {len(base64)} characters>")
         lifted.base64 = base64
         return lifted
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        # Into another process goes what the ledger keeps: no view of memory can.
+        return str, (str(self),)
 
 
 def read_lifted(body: bytearray) -> tuple[bool, Json]:
@@ -51,7 +61,10 @@ def read_lifted(body: bytearray) -> tuple[bool, Json]:
 
 def identity(base64: str) -> str:
     """By which two mentions of one image are known."""
-    data = bytes(base64.base64) if isinstance(base64, Lifted) else base64.encode()
+    data = bytes(base64.base64) if isinstance(base64, Lifted) else base64.encode("utf-8", "surrogatepass")
+    for odd, usual in _SPELLINGS:  # each costs next to nothing where there is none of it
+        data = data.replace(odd, usual)
+    data = data.rstrip(b"=")
     return f"{len(data)}:{hash(data)}"
 
 
@@ -78,11 +91,12 @@ def _without(body: bytearray) -> tuple[bytearray, list[Lifted]]:
 
 
 def _is_base64(body: bytearray, opening: int, closing: int) -> bool:
-    """Whether a string without escapes stands between these quotation marks that begins like base64."""
+    """Whether a string without escapes stands between these quotation marks that is base64 as far as can be seen."""
     return (
         closing - opening > _LONG
         and _HEAD.match(body, opening + 1) is not None
-        and body.find(b"\\", opening, closing) < 0
+        and _TAIL.match(body, closing - 64) is not None
+        and not any(body.find(mark, opening, closing) >= 0 for mark in _NEVER)
     )
 
 

@@ -149,6 +149,7 @@ class Fetcher:
         if size is not None and size > self.max_bytes:
             raise BadImage(f"the file has {size} bytes, more than the {self.max_bytes} of max_image_bytes")
         part.validator = validator(head)
+        part.expect(size)
         async for piece in body:
             # One thread hop per megabyte: a hop for every piece would triple the work.
             if part.size + len(piece) > self.max_bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ from batchgen.storage.local import INCOMING, Aside, Whole, disk, remove
 
 PART: Final = ".part"
 NOTE: Final = ".note"
-SEGMENT: Final = ROOM
-"""Bytes gathered in memory before they are worth a hop into a thread: all of most pictures."""
+SEGMENT: Final = 1 << 20
+"""Bytes gathered in memory before they are worth a hop into a thread."""
 
 _BLOCK: Final = 1 << 17
 """Bytes written at a time, at least: each write lets another thread take over. A megabyte's own memory costs more."""
@@ -51,6 +52,7 @@ class PartialFile:
         self._aside: Aside | None = None
         self._gathered: list[bytes] = []
         self._written = 0
+        self._enough = SEGMENT
         self._resumed = self._ended = False
         self._lock = Lock()
         self.validator: str | None = None
@@ -83,11 +85,15 @@ class PartialFile:
         self._written = self.size = 0
         self.validator = None
 
+    def expect(self, size: int | None) -> None:
+        """How long the whole file is, if that is known: a small one is gathered until it is whole."""
+        self._enough = ROOM if size is not None and size <= ROOM else SEGMENT
+
     def gather(self, piece: bytes) -> bool:
         """Take bytes into memory; True when it is time to `flush` them. Never blocks."""
         self._gathered.append(piece)
         self.size += len(piece)
-        return self.size - self._written >= SEGMENT
+        return self.size - self._written >= self._enough
 
     def flush(self) -> None:
         """Write and hash what was gathered."""
@@ -96,20 +102,21 @@ class PartialFile:
     @contextmanager
     def finish(self) -> Iterator[Whole]:
         """Within: the whole file, durable and closed."""
-        with buffer() as memory:
+        with disk(), buffer() as memory:
             with self._lock:
                 if self._ended:
                     raise DownloadFailed("the download was given up")
                 self._ended = True
-                whole = self._at_once(memory) if self._aside is None and self.size <= ROOM else self._synced()
+                whole = self._at_once(memory) if self._aside is None else self._synced()
             self._forget_note()
             yield whole
 
     def _at_once(self, memory: Buffer) -> Whole:
+        # A name of its own: another worker may be doing the same, because the runner believes this one lost.
+        self.path = self.path.with_stem(f"{self.path.stem}-{uuid.uuid4().hex}")
         memory.fill(self._gathered)
         self._gathered.clear()
-        with disk():
-            memory.write(self.path)
+        memory.write(self.path)
         return Whole(self.path, hashlib.sha256(memory.data).hexdigest(), memory.size, memory.data)
 
     def _synced(self) -> Whole:

@@ -14,7 +14,7 @@ import anyio
 from batchgen.transport import Head
 
 ROOM: Final = 96 << 20
-"""Bytes of large replies held at a time; while one of them is read, it takes three times its own."""
+"""Bytes of large replies held at a time; while one with data URLs is read, it takes as much again, or twice."""
 
 SMALL: Final = 1 << 20
 """Replies up to this size need no room."""

@@ -57,7 +57,7 @@ def _write(path: Path, text: str, max_bytes: int) -> None:
     # Not hashed: that is done where the file is decoded, from what the disk then holds.
     pieces = decoded(text, max_bytes)
     if len(text.base64 if isinstance(text, Lifted) else text) * 3 // 4 <= ROOM:
-        with buffer() as memory, disk():
+        with disk(), buffer() as memory:
             memory.fill(pieces)
             memory.write(path)
         return
@@ -79,6 +79,8 @@ def decoded(text: str, max_bytes: int) -> Iterator[bytes]:
         if 0 < len(whole) <= done:
             return
         text = str(whole[done:], "ascii", "replace")
+        if done and not text.strip("= \t\r\n"):
+            return
     if not text.isascii():
         raise BadImage("the inline image is not valid base64")
     if any(space in text for space in " \t\r\n"):

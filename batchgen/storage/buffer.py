@@ -30,6 +30,8 @@ _KEPT: Final = 8
 """Buffers that wait for the next file; more of them are made while more threads want one."""
 
 _free: Final[list[Buffer]] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free.clear)  # their memory stays the parent's, too
 
 
 @contextmanager
@@ -86,19 +88,21 @@ class Buffer:
 
     def _write(self, path: Path, blocks: int) -> None:
         """The first `blocks` bytes past the cache, the rest through it."""
-        if blocks:
-            self._append(path, os.O_TRUNC | _DIRECT, 0, blocks, sync=False)
-        self._append(path, 0 if blocks else os.O_TRUNC, blocks, self.size, sync=True)
-
-    def _append(self, path: Path, how: int, start: int, end: int, *, sync: bool) -> None:
-        file = opened(path, how)
+        file = opened(path, os.O_TRUNC | (_DIRECT if blocks else 0))
         try:
-            while start < end:
-                start += os.write(file, self._view[start:end])
-            if sync:
-                os.fsync(file)
+            self._append(file, 0, blocks)
+            if blocks:
+                import fcntl  # late: Windows has none, and no `O_DIRECT`
+
+                fcntl.fcntl(file, fcntl.F_SETFL, os.O_APPEND)  # and no longer `O_DIRECT`
+            self._append(file, blocks, self.size)
+            os.fsync(file)
         finally:
             os.close(file)
+
+    def _append(self, file: int, start: int, end: int) -> None:
+        while start < end:
+            start += os.write(file, self._view[start:end])
 
     def _read(self, path: Path, size: int, how: int) -> None:
         self.size = 0

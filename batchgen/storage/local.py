@@ -50,7 +50,8 @@ def disk() -> _Disk:
 class Whole:
     """A whole and synced file that has no name yet, and the SHA-256 of what was written to it.
 
-    `data` holds its bytes where they are in memory still: who looks at it need not ask the disk again.
+    `data` holds its bytes where they are in memory, until the end of the `with` that it came by: who looks at it
+    need not ask the disk again.
     """
 
     path: Path

@@ -21,6 +21,7 @@ from batchgen.events import Saved
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.fetch import Fetcher, clean_leftovers, fetch
 from batchgen.images.inspect import decoders
+from batchgen.images.partial import PartialFile
 from batchgen.images.spool import spool as spool_file
 from batchgen.model import Download
 from batchgen.storage.buffer import ROOM
@@ -403,11 +404,30 @@ async def test_a_cancelled_download_keeps_what_came(bench: Bench) -> None:
                 await asyncio.sleep(0)
             group.cancel_scope.cancel()
         kept = part.stat().st_size
-        assert ROOM <= kept <= HALF
+        assert 1 << 20 <= kept <= HALF
         server.answers[:] = [rest(kept)]
         saved = await bench.fetch(server.url())
         assert server.header(1, "range") == f"bytes={kept}-"
     assert (bench.workspace / saved.path).read_bytes() == LARGE
+
+
+def test_a_small_file_is_gathered_until_it_is_whole_and_a_large_one_is_not(tmp_path: Path) -> None:
+    for size, flushes in ((3 << 20, False), (5 << 20, True), (None, True)):
+        part = PartialFile(tmp_path, 7, "https://cdn.test/a.png")
+        part.expect(size)
+        assert part.gather(bytes(2 << 20)) is flushes
+
+
+def test_two_workers_that_bring_the_same_output_do_not_write_into_one_file(tmp_path: Path) -> None:
+    one, other = (PartialFile(tmp_path, 7, "https://cdn.test/a.png") for _ in range(2))
+    one.gather(PNG)
+    other.gather(LARGE[: 3 << 20])
+    with one.finish() as first, other.finish() as second:
+        assert first.path.read_bytes() == PNG
+        assert second.path.read_bytes() == LARGE[: 3 << 20]
+    one.discard()
+    assert not first.path.exists()
+    assert second.path.exists()
 
 
 async def test_a_download_cancelled_when_it_is_all_here_keeps_it_and_closes_its_file(bench: Bench) -> None:

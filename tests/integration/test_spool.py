@@ -58,6 +58,15 @@ def test_every_way_of_writing_base64_is_read(data: bytes, way: str) -> None:
         list(decoded(lifted, len(data) - 1))
 
 
+@pytest.mark.parametrize("more", ["=", "====", " ", "\r\n", "= ="])
+@pytest.mark.parametrize("length", [40, SLICE, 2 * SLICE])
+def test_what_says_nothing_behind_the_end_is_passed_over(length: int, more: str) -> None:
+    text = "iVBO" * (length // 4)
+    whole = base64.b64decode(text)
+    assert b"".join(decoded(text + more, 1 << 24)) == whole
+    assert b"".join(decoded(Lifted.of(memoryview((text + more).encode())), 1 << 24)) == whole
+
+
 @pytest.mark.parametrize("place", [0, SLICE - 4, SLICE, 2 * SLICE + 4, 3 * SLICE - 4])
 @pytest.mark.parametrize("way", ["url-safe", "unpadded", "lines", "garbage", "padded"])
 def test_base64_left_in_its_body_is_read_like_any_other(way: str, place: int) -> None:

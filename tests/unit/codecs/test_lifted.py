@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -67,9 +68,25 @@ def test_large_base64_stays_in_the_body_and_all_else_is_read_as_ever(value: Json
         {"text": "a word and a space " * 20_000},
         {"text": f'He said "{FIRST}" twice'},
         {"text": f"{FIRST}\n"},
+        {"text": f"{FIRST}!"},
+        {"content": f"{'0f' * 32}![i](data:image/png;base64,{FIRST})"},
+        {"content": f"{'0f' * 32}(data:image/png;base64,{FIRST}){'0f' * 32}"},
+        {"revised_prompt": f"{'0f' * 32}{' a cat' * 60_000}{'0f' * 32}"},
         {"words": ['"'] * 5000, "data": [{"b64_json": FIRST}]},
     ],
-    ids=["short", "a data URL", "in a sentence", "prose", "quoted", "escaped", "behind too many others"],
+    ids=[
+        "short",
+        "a data URL",
+        "in a sentence",
+        "prose",
+        "quoted",
+        "escaped",
+        "marked",
+        "behind an id",
+        "between ids",
+        "words between ids",
+        "behind too many others",
+    ],
 )
 def test_everything_else_is_a_text_as_before(value: Json) -> None:
     assert read_lifted(body(value)) == (True, value)
@@ -136,3 +153,22 @@ def test_a_lifted_text_and_the_same_text_are_one_image() -> None:
 def test_the_ledger_keeps_the_same_words_as_for_a_text() -> None:
     value: Json = {"data": [{"b64_json": FIRST, "other": SECOND}]}
     assert kept_json(read_lifted(body(value))[1]) == kept_json(value)
+
+
+def test_one_image_is_one_however_it_is_written() -> None:
+    usual = "ab+/" * 100 + "ab=="
+    odd = (usual.rstrip("="), usual.replace("+", "-").replace("/", "_"), "\r\n".join(usual), f" {usual}\n")
+    assert {identity(text) for text in odd} == {identity(usual)}
+    assert {identity(Lifted.of(memoryview(text.encode()))) for text in odd} == {identity(usual)}
+
+
+def test_half_an_emoji_in_base64_spoils_only_its_own_image() -> None:
+    parts: list[Json] = [{"inlineData": {"data": f"{'AAAA' * 40}\ud83d"}}, {"inlineData": {"data": "iVBO" * 40}}]
+    decoder = ReplyDecoder("application/json")
+    decoder.feed(bytes(body({"candidates": [{"content": {"parts": parts}}]})))
+    assert [image.inline for image in decoder.finish().images][-1] == "iVBO" * 40
+
+
+def test_what_goes_to_another_process_is_what_the_ledger_keeps() -> None:
+    sent = pickle.loads(pickle.dumps(Lifted.of(memoryview(b"iVBO"))))
+    assert (type(sent), sent) == (str, "<base64, 4 characters>")
