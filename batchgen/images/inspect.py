@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import RawIOBase
+from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -109,7 +109,7 @@ def instead(head: bytes) -> str:
 
 
 class _Window(RawIOBase):
-    """Bytes in memory as a file, read without a copy of them all, whose memory costs more than their pixels."""
+    """Megabytes in memory as a file, read without a copy of them all, whose memory costs more than their pixels."""
 
     def __init__(self, data: memoryview) -> None:
         self._data = data
@@ -136,6 +136,8 @@ def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
 
 def inspect_data(data: memoryview, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """The same for a file whose bytes are in memory."""
+    if len(data) < _BLOCK:
+        return _inspect(BytesIO(data), max_pixels)
     return _inspect(cast(IO[bytes], _Window(data)), max_pixels)  # Pillow asks for no more than it has
 
 

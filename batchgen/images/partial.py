@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
+import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ class PartialFile:
     """
 
     def __init__(self, workspace: Path, output_id: int, url: str) -> None:
-        stem = f"{workspace}/{INCOMING}/o{output_id}"
-        self.path, self._note = Path(stem + PART), Path(stem + NOTE)
+        self._stem = f"{workspace}/{INCOMING}/o{output_id}"
+        self.path, self._note = Path(self._stem + PART), Path(self._stem + NOTE)
         # The query is left out: a link signed anew leads to the same file, and signatures stay secret.
         self._link = hashlib.sha256(url.partition("?")[0].encode("utf-8", "surrogatepass")).hexdigest()
         self._aside: Aside | None = None
@@ -113,7 +113,7 @@ class PartialFile:
 
     def _at_once(self, memory: Buffer) -> Whole:
         # A name of its own: another worker may be doing the same, because the runner believes this one lost.
-        self.path = self.path.with_stem(f"{self.path.stem}-{uuid.uuid4().hex}")
+        self.path = Path(f"{self._stem}-{random.getrandbits(64):x}{PART}")
         memory.fill(self._gathered)
         self._gathered.clear()
         memory.write(self.path)

@@ -20,7 +20,7 @@ from batchgen.errors import BadImage, Blocked, DownloadFailed, JobError, LinkDea
 from batchgen.events import Saved
 from batchgen.images.addresses import AddressGuard
 from batchgen.images.fetch import Fetcher, clean_leftovers, fetch
-from batchgen.images.inspect import decoders
+from batchgen.images.inspect import ImageFacts, decoders, inspect_data
 from batchgen.images.partial import PartialFile
 from batchgen.images.spool import spool as spool_file
 from batchgen.model import Download
@@ -409,6 +409,16 @@ async def test_a_cancelled_download_keeps_what_came(bench: Bench) -> None:
         saved = await bench.fetch(server.url())
         assert server.header(1, "range") == f"bytes={kept}-"
     assert (bench.workspace / saved.path).read_bytes() == LARGE
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_a_large_picture_in_memory_is_decoded_like_any_other(format: str) -> None:
+    whole = memoryview(picture(format, (1000, 900)))
+    assert len(whole) > 1 << 18
+    assert inspect_data(whole) == ImageFacts(format.lower(), 1000, 900)
+    # What follows in memory belongs to another file.
+    with pytest.raises(BadImage, match=f"the {format} image is cut or damaged"):
+        inspect_data(whole[: len(whole) * 2 // 3])
 
 
 def test_a_small_file_is_gathered_until_it_is_whole_and_a_large_one_is_not(tmp_path: Path) -> None:
