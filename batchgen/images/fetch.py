@@ -151,7 +151,7 @@ class Fetcher:
         part.validator = validator(head)
         part.expect(size)
         async for piece in body:
-            # One thread hop per megabyte: a hop for every piece would triple the work.
+            # One thread hop for a megabyte or more: a hop for every piece would triple the work.
             if part.size + len(piece) > self.max_bytes:
                 raise BadImage(f"the file is larger than max_image_bytes, {self.max_bytes} bytes")
             if part.gather(piece):

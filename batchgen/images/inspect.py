@@ -136,7 +136,7 @@ def inspect(path: Path, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
 
 def inspect_data(data: memoryview, *, max_pixels: int = MAX_PIXELS) -> ImageFacts:
     """The same for a file whose bytes are in memory."""
-    if len(data) < _BLOCK:
+    if len(data) < _BLOCK:  # a copy costs less than many small reads through Python
         return _inspect(BytesIO(data), max_pixels)
     return _inspect(cast(IO[bytes], _Window(data)), max_pixels)  # Pillow asks for no more than it has
 

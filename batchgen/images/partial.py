@@ -2,7 +2,7 @@
 
 Two files in `images/.incoming`: `o<output>.part` and, once those bytes are durable, `o<output>.note`, which
 says how many, of which link and under which validator. Without a note a part counts for nothing: after a
-power cut its end may be zeros. Everything here blocks.
+power cut its end may be zeros. One that is written at once has a name of its own. Everything here blocks.
 """
 
 from __future__ import annotations

@@ -67,20 +67,34 @@ def _write(path: Path, text: str, max_bytes: int) -> None:
 
 
 def decoded(text: str, max_bytes: int) -> Iterator[bytes]:
-    """The bytes that base64 `text` stands for, in pieces. Raises `BadImage`."""
-    if isinstance(text, Lifted):
-        whole, done = text.base64, 0
-        while done < len(whole) <= max_bytes // 3 * 4:
-            data = _strictly(whole[done : done + SLICE], last=done + SLICE >= len(whole))
-            if data is None:
-                break
-            yield data
-            done += SLICE
-        if 0 < len(whole) <= done:
-            return
-        text = str(whole[done:], "ascii", "replace")
-        if done and not text.strip("= \t\r\n"):
-            return
+    """The bytes that base64 `text`, or a `Lifted`, stands for, in pieces. Raises `BadImage`."""
+    if not isinstance(text, Lifted):
+        yield from _tolerantly(text, max_bytes)
+        return
+    whole, done = text.base64, 0
+    while done < len(whole) <= max_bytes // 3 * 4:
+        data = _strictly(whole[done : done + SLICE], last=done + SLICE >= len(whole))
+        if data is None:
+            break
+        yield data
+        done += SLICE
+    rest = str(whole[done:], "ascii", "replace")
+    if not done or rest.strip("= \t\r\n"):
+        yield from _tolerantly(rest, max_bytes)
+
+
+def _strictly(base64: memoryview, *, last: bool) -> bytes | None:
+    """The bytes it stands for, None where it is not written by the book; padding may only be in the `last` piece."""
+    if not last and base64[-1] == ord("="):
+        return None
+    try:
+        return pybase64.b64decode(base64, validate=True)
+    except binascii.Error:
+        return None
+
+
+def _tolerantly(text: str, max_bytes: int) -> Iterator[bytes]:
+    """The bytes of a text in which line breaks, the URL alphabet and any padding are allowed. Raises `BadImage`."""
     if not text.isascii():
         raise BadImage("the inline image is not valid base64")
     if any(space in text for space in " \t\r\n"):
@@ -99,16 +113,6 @@ def decoded(text: str, max_bytes: int) -> Iterator[bytes]:
             yield pybase64.b64decode(piece + "=" * (-len(piece) % 4), validate=True)
         except binascii.Error as error:
             raise BadImage("the inline image is not valid base64") from error
-
-
-def _strictly(base64: memoryview, *, last: bool) -> bytes | None:
-    """The bytes it stands for, None where it is not written by the book; padding may only be in the `last` piece."""
-    if not last and base64[-1] == ord("="):
-        return None
-    try:
-        return pybase64.b64decode(base64, validate=True)
-    except binascii.Error:
-        return None
 
 
 class AnswerLog:
